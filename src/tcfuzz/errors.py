@@ -1,12 +1,12 @@
 """What can go wrong with tcfuzz itself. What a target does wrong is a `Finding`, never one of these.
 
-    TcfuzzError
-    ├── UsageError          a wrong option, name, file or configuration      exit code 2
-    │   └── CrasherError    a crasher file that cannot be read or written
-    └── TargetUnavailable   the target cannot be reached or started          exit code 3
+TcfuzzError
+├── UsageError          a wrong option, name, file or configuration      exit code 2
+│   └── CrasherError    a crasher file that cannot be read or written
+└── TargetUnavailable   the target cannot be reached or started          exit code 3
 
-    TargetFailure           what a target did instead of answering (raised, hung, died …)
-    OutOfDomain             what a native format cannot carry, with the reason
+TargetFailure           what a target did instead of answering (raised, hung, died …)
+OutOfDomain             what a native format cannot carry, with the reason
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def as_call(value: Json) -> tuple[str, dict[str, Json], str | None] | None:
     """The same for a value that is already read."""
     if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not value["name"]:
         return None
-    arguments = next((value[key] for key in ARGUMENT_KEYS if key in value), {})
+    arguments: Json = next((value[key] for key in ARGUMENT_KEYS if key in value), {})
     if isinstance(arguments, str):
         try:
             arguments = load_json(arguments)
