@@ -43,6 +43,7 @@ class Traits:
     max_calls: calls in one assistant turn, None for any number, 0 for none.
     id_pattern: the regular expression of ids that are on the wire; None where the format has no ids.
     reasoning: whether the format has a place for `reasoning_content`.
+    reasoning_in_history: whether a reply's reasoning is shown when it is appended right after a user or tool turn.
     content_with_call: `kept`, or `dropped` where the format has no place for text beside a call.
     content_trim: how `content` may change on its way without loss by the format's own rules: `exact`; `beside-call`
         (outer white space goes where there is a call too); `outer` (always).
@@ -64,6 +65,7 @@ class Traits:
     max_calls: int | None = None
     id_pattern: str | None = None
     reasoning: bool = False
+    reasoning_in_history: bool = True
     content_with_call: Literal["kept", "dropped"] = "kept"
     content_trim: Literal["exact", "beside-call", "outer"] = "beside-call"
     text_trim: frozenset[str] = frozenset()

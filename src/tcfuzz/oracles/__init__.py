@@ -1,0 +1,11 @@
+"""The rules, by id: `oracles.get("round-trip")`."""
+
+from __future__ import annotations
+
+from tcfuzz.oracles import accepts, marker_leak, prompt, robust, round_trip, stream, tools  # noqa: F401 - they register
+from tcfuzz.oracles.base import Oracle, registry
+
+get = registry.get
+names = registry.names
+
+__all__ = ["Oracle", "get", "names", "registry"]

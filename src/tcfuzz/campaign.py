@@ -1,0 +1,582 @@
+"""The campaign: draws cases, lets all oracles judge each, makes failures small, goes on. Owns no printing and no files.
+
+It goes from one nasty thing to many (sweep, pairs, swarm). A failure that a known bug explains is counted; any other
+is shrunk by Hypothesis, gets its fingerprint, and is known from then on, so that one loud bug does not hide the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis.errors import Flaky, Unsatisfiable
+
+from tcfuzz import strategies
+from tcfuzz.case import Case, Tool
+from tcfuzz.errors import TcfuzzError
+from tcfuzz.events import (
+    Bug,
+    BugSeen,
+    BugShrunk,
+    CampaignEnded,
+    CampaignStarted,
+    Cell,
+    Event,
+    PhaseStarted,
+    Progress,
+    Summary,
+    Tally,
+)
+from tcfuzz.finding import Fail, Finding, Fingerprint, NotApplicable, Pass, Unknown, Verdict
+from tcfuzz.observation import Observation, ReferenceTemplate
+from tcfuzz.oracles import Oracle
+from tcfuzz.strategies import Profile
+from tcfuzz.targets.base import Target
+
+PLAIN = "plain"
+"""The row of the map for cases without any feature."""
+DEFAULT_EXAMPLES = 4000
+SWEEP_SHARE, PAIRS_SHARE = 0.6, 0.15
+SWEEP_CASES = (4, 30)
+PAIR_CASES, SWARM_CASES = 6, 30
+MOST_BUGS_IN_A_BATCH = 12
+MOST_SHRINKS, MOST_SHRINK_SECONDS = 3000, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a campaign may go on: so many cases, so many seconds, whichever ends first. None: no such bound."""
+
+    examples: int | None = DEFAULT_EXAMPLES
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a campaign is to do.
+
+    oracles: those asked for. features: only these (None: all that make sense). shard: (i, N), counted from 0, takes
+    every Nth batch. tools: the user's own, instead of generated ones. strict: findings for information fail, too.
+    """
+
+    oracles: tuple[Oracle, ...]
+    seed: int = 0
+    budget: Budget = field(default_factory=Budget)
+    features: frozenset[str] | None = None
+    shard: tuple[int, int] = (0, 1)
+    tools: tuple[Tool, ...] = ()
+    strict: bool = False
+    reference_template: ReferenceTemplate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Cases of one profile, drawn from one seed."""
+
+    phase: str
+    label: str
+    profile: Profile
+    cases: int
+
+
+class _Found(Exception):
+    """Raised inside of a Hypothesis test for a failure to shrink; a subclass of its own per finding key."""
+
+
+class _Abort(BaseException):
+    """Carries an error of the run through Hypothesis, which would take an Exception for a failing case."""
+
+    def __init__(self, error: TcfuzzError) -> None:
+        self.error = error
+
+
+def judge(observation: Observation, oracles: Sequence[Oracle]) -> list[tuple[Oracle, Verdict]]:
+    """What each oracle that can say something about this target says of the case."""
+    return [(oracle, oracle.judge(observation)) for oracle in oracles if oracle.left_out(observation) is None]
+
+
+def replay(
+    case: Case, target: Target, oracle: Oracle, reference_template: ReferenceTemplate | None = None
+) -> tuple[Finding, ...] | str:
+    """The findings of one oracle on a concrete case; a text where it could not be decided or says nothing."""
+    fresh: list[Target] = []
+
+    def another() -> Target:
+        fresh.append(target.fresh())
+        return fresh[-1]
+
+    try:
+        observation = Observation(case, target, fresh=another, reference_template=reference_template, thorough=True)
+        if (reason := oracle.left_out(observation)) is not None:
+            return reason
+        verdict = oracle.judge(observation)
+    finally:
+        for one in fresh:
+            one.close()
+    if isinstance(verdict, Fail):
+        return verdict.findings
+    if isinstance(verdict, Pass):
+        return ()
+    return verdict.reason or "not applicable"
+
+
+class Campaign:
+    """One run against one target."""
+
+    def __init__(
+        self, target: Target, plan: Plan, emit: Callable[[Event], None], journal: Callable[[Case], None] | None = None
+    ) -> None:
+        self.target = target
+        self.plan = plan
+        self._emit = emit
+        self._journal = journal
+        self._fresh: Target | None = None
+        self._started = time.monotonic()
+        self._last_progress = 0.0
+        self._phase = ""
+        self._cases = 0
+        self._bugs: list[Bug] = []
+        self._variants: list[tuple[Finding, frozenset[str], int]] = []
+        self._tallies = {oracle.id: Tally() for oracle in plan.oracles}
+        self._table: dict[str, dict[str, Cell]] = {}
+        self._infos: dict[tuple[str, str], Finding] = {}
+        self._unknowns: Counter[str] = Counter()
+        self._open: Bug | None = None
+        probe = Observation(Case(), target)
+        reasons = {oracle.id: oracle.left_out(probe) for oracle in plan.oracles}
+        if plan.reference_template is None and "reference-identical" in reasons:
+            reasons["reference-identical"] = "no --reference"
+        self._left_out = {id_: reason for id_, reason in reasons.items() if reason}
+        self._oracles = tuple(oracle for oracle in plan.oracles if oracle.id not in self._left_out)
+
+    # -- the run -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Summary:
+        """Run to the end of the budget, or to Ctrl-C, and sum up. Errors of the run itself are raised at the end."""
+        self._emit(
+            CampaignStarted(
+                self.target.name,
+                self.target.model,
+                self.target.version,
+                self._dialect_name,
+                self.plan.seed,
+                tuple(oracle.id for oracle in self._oracles),
+                self._left_out,
+            )
+        )
+        interrupted = ""
+        error: TcfuzzError | None = None
+        try:
+            for index, batch in enumerate(self._batches()):
+                if self._exhausted():
+                    break
+                if index % self.plan.shard[1] == self.plan.shard[0]:
+                    self._run_batch(index, batch)
+        except KeyboardInterrupt:
+            interrupted = "interrupted"
+        except _Abort as abort:
+            interrupted, error = str(abort.error), abort.error
+        finally:
+            if self._open is not None:
+                self._settle(self._open)
+            if self._fresh is not None:
+                self._fresh.close()
+        summary = self._summary(interrupted)
+        self._emit(CampaignEnded(summary))
+        if error is not None:
+            raise error
+        return summary
+
+    @property
+    def _dialect_name(self) -> str | None:
+        return self.target.dialect.name if self.target.dialect else None
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def _exhausted(self) -> bool:
+        budget = self.plan.budget
+        if budget.examples is not None and self._cases >= -(-budget.examples // self.plan.shard[1]):
+            return True
+        return budget.seconds is not None and self._seconds() >= budget.seconds
+
+    # -- what to draw ------------------------------------------------------------------------------------------------
+
+    def _batches(self) -> Iterator[Batch]:
+        features = self._features()
+        groups = (self._sweep(features), self._pairs(features), self._swarm(features))
+        for phase, batches in zip(("sweep", "pairs", "swarm"), groups, strict=True):
+            self._phase = phase
+            self._emit(PhaseStarted(phase, len(features) + 1 if phase == "sweep" else None))
+            yield from batches
+
+    def _features(self) -> tuple[str, ...]:
+        known = strategies.feature_ids(self.target.dialect, utf8=self.target.utf8)
+        wanted = self.plan.features
+        return known if wanted is None else tuple(feature for feature in known if feature in wanted)
+
+    def _profile(self, features: frozenset[str], size: strategies.Size = "small") -> Profile:
+        return Profile(
+            dialect=self.target.dialect,
+            features=features,
+            size=size,
+            options=self.target.options,
+            utf8=self.target.utf8,
+            tools=self.plan.tools,
+            native=any(feature.startswith("native:") for feature in features),
+        )
+
+    def _share(self, share: float, batches: int) -> int:
+        examples = self.plan.budget.examples
+        if examples is None or self.plan.budget.seconds is not None:
+            return SWEEP_CASES[1]
+        return max(SWEEP_CASES[0], min(SWEEP_CASES[1], int(examples * share / max(1, batches))))
+
+    def _sweep(self, features: Sequence[str]) -> Iterator[Batch]:
+        count = self._share(SWEEP_SHARE, len(features) + 1)
+        yield Batch("sweep", PLAIN, self._profile(frozenset()), count)
+        for feature in features:
+            yield Batch("sweep", feature, self._profile(frozenset({feature})), count)
+
+    def _pairs(self, features: Sequence[str]) -> Iterator[Batch]:
+        """Two features at a time of those that the sweep left green, in an order that the seed decides."""
+        green = [f for f in features if not self._is_red(f) and not f.startswith("native:")]
+        pairs = list(itertools.combinations(green, 2))
+        self._random("pairs").shuffle(pairs)
+        share = SWEEP_SHARE + PAIRS_SHARE
+        for first, second in pairs:
+            if self._spent(share):
+                return
+            profile = self._profile(frozenset({first, second}))
+            yield Batch("pairs", f"{first}+{second}", profile, PAIR_CASES)
+
+    def _swarm(self, features: Sequence[str]) -> Iterator[Batch]:
+        """Random subsets of the features, growing sizes; what is known to fail is left out of most batches."""
+        choose = self._random("swarm")
+        for number in itertools.count():
+            native = [f for f in features if f.startswith("native:")]
+            pool = [f for f in features if not f.startswith("native:")]
+            if native and number % 5 == 4:
+                pool = native
+            if number % 4:
+                pool = [f for f in pool if not self._is_red(f)] or pool
+            chosen = frozenset(choose.sample(pool, min(len(pool), choose.randint(1, 8)))) if pool else frozenset()
+            size: strategies.Size = ("small", "medium", "medium", "large")[number % 4]
+            yield Batch("swarm", f"swarm-{number}", self._profile(chosen, size), SWARM_CASES)
+
+    def _is_red(self, feature: str) -> bool:
+        return any(feature in bug.fingerprint.features for bug in self._bugs)
+
+    def _spent(self, share: float) -> bool:
+        """Whether this share of the budget is used up."""
+        budget, shards = self.plan.budget, self.plan.shard[1]
+        by_time = 0.0 if budget.seconds is None else self._seconds() / budget.seconds
+        by_cases = 0.0 if budget.examples is None else self._cases * shards / budget.examples
+        return max(by_time, by_cases) >= share
+
+    def _random(self, *parts: object) -> random.Random:
+        return random.Random(self._derived_seed(*parts))
+
+    def _derived_seed(self, *parts: object) -> int:
+        """A seed of its own for each batch: one number for all would draw the same cases everywhere."""
+        named = (self.plan.seed, self.target.name, self.target.model, *parts)
+        return int.from_bytes(hashlib.sha256("|".join(map(str, named)).encode()).digest()[:8], "big")
+
+    # -- one batch ---------------------------------------------------------------------------------------------------
+
+    def _run_batch(self, index: int, batch: Batch) -> None:
+        """Draw the batch; each new failure is shrunk and known afterwards, then the rest is drawn again."""
+        left = batch.cases
+        for attempt in range(MOST_BUGS_IN_A_BATCH):
+            if left <= 0 or self._exhausted():
+                break
+            seed = self._derived_seed(batch.phase, batch.label, attempt, self.plan.shard if batch.phase else index)
+            run = _Run(self, batch, seed, left)
+            found = run.draw()
+            left -= max(1, run.drawn)
+            if not found:
+                break
+        self._fill_row(batch)
+
+    def _fill_row(self, batch: Batch) -> None:
+        if batch.phase == "sweep":
+            row = self._table.setdefault(batch.label, {})
+            for oracle in self._oracles:
+                row.setdefault(oracle.id, "-")
+
+    def observe(self, case: Case, *, thorough: bool = False) -> Observation:
+        """An observation of a case by this campaign's target, the case on disk before the target sees it."""
+        if self._journal is not None:
+            self._journal(case)
+        return Observation(
+            case,
+            self.target,
+            fresh=self._another,
+            reference_template=self.plan.reference_template,
+            thorough=thorough,
+        )
+
+    def _another(self) -> Target:
+        if self._fresh is None:
+            self._fresh = self.target.fresh()
+        return self._fresh
+
+    def judge(self, case: Case, batch: Batch) -> list[Finding]:
+        """Judge a case for the first time: tallies, the map, counts of known bugs. Returns what no bug explains."""
+        self._cases += 1
+        features: frozenset[str] | None = None
+        unexplained: list[Finding] = []
+        for oracle, verdict in judge(self.observe(case), self._oracles):
+            self._count(oracle, verdict)
+            cell: Cell | None = "ok" if isinstance(verdict, Pass) else None
+            if isinstance(verdict, NotApplicable) and verdict.limit:
+                cell = "limit"
+            if isinstance(verdict, Fail):
+                features = strategies.features_of(case, self.target.dialect) if features is None else features
+                for finding in self._must(verdict):
+                    known = self._explained(finding, features)
+                    if known is None:
+                        unexplained.append(finding)
+                    elif batch.label in known.fingerprint.features or batch.label == PLAIN:
+                        cell = "FAIL"
+            if batch.phase == "sweep" and cell is not None:
+                self._mark(batch.label, oracle.id, cell)
+        self.progress()
+        return unexplained
+
+    def _count(self, oracle: Oracle, verdict: Verdict) -> None:
+        tally = self._tallies[oracle.id]
+        if isinstance(verdict, Pass):
+            tally.passed += 1
+        elif isinstance(verdict, Fail):
+            tally.failed += 1
+        elif isinstance(verdict, Unknown):
+            tally.unknown += 1
+            self._unknowns[verdict.reason] += 1
+        else:
+            tally.not_applicable += 1
+            tally.limits += verdict.limit
+
+    def _must(self, verdict: Fail) -> list[Finding]:
+        """The findings that count as failures; those for information are set aside, once each."""
+        failures = []
+        for finding in verdict.findings:
+            if finding.severity == "info" and not self.plan.strict:
+                self._infos.setdefault((finding.oracle, finding.kind), finding)
+            else:
+                failures.append(finding)
+        return failures
+
+    def _mark(self, feature: str, oracle: str, cell: Cell) -> None:
+        ranks = ("-", "limit", "ok", "FAIL")
+        row = self._table.setdefault(feature, {})
+        if ranks.index(cell) > ranks.index(row.get(oracle, "-")):
+            row[oracle] = cell
+
+    def failures(self, case: Case, oracle_id: str) -> list[Finding]:
+        """What one oracle finds in a case that no known bug explains; used while shrinking."""
+        oracle = next(oracle for oracle in self._oracles if oracle.id == oracle_id)
+        verdict = oracle.judge(self.observe(case, thorough=True))
+        if not isinstance(verdict, Fail):
+            return []
+        features = strategies.features_of(case, self.target.dialect)
+        return [f for f in self._must(verdict) if self._known(f, features) is None]
+
+    # -- bugs --------------------------------------------------------------------------------------------------------
+
+    def _known(self, finding: Finding, features: frozenset[str]) -> int | None:
+        """The place of the known bug that explains a finding in a case with these features.
+
+        A bug that needs features explains whatever the same oracle blames on the same side in a case that has them
+        all; one that needs none, only changes of its own kind.
+        """
+        for known, needed, place in self._variants:
+            if (known.oracle, known.blame) == (finding.oracle, finding.blame) and needed <= features:
+                if needed or known.kind == finding.kind:
+                    return place
+        return None
+
+    def _explained(self, finding: Finding, features: frozenset[str]) -> Bug | None:
+        place = self._known(finding, features)
+        if place is None:
+            return None
+        bug = self._bugs[place]
+        self._bugs[place] = replace(bug, count=bug.count + 1)
+        return bug
+
+    def make_bug(self, case: Case, finding: Finding, *, shrunk: bool, seed: int) -> Bug:
+        """A bug of this target, with the features of its case."""
+        features = tuple(sorted(strategies.features_of(case, self.target.dialect)))
+        print_ = Fingerprint(
+            self.target.name,
+            self._dialect_name or self.target.model,
+            finding.oracle,
+            finding.blame,
+            finding.kind,
+            features,
+        )
+        oracle = next(oracle for oracle in self._oracles if oracle.id == finding.oracle)
+        if finding.severity != oracle.severity:
+            finding = replace(finding, severity=oracle.severity)
+        return Bug(print_, finding, case, 1, shrunk, seed)
+
+    def seen(self, bug: Bug) -> None:
+        """A failure that nothing explains was found; shrinking begins."""
+        self._open = bug
+        self._emit(BugSeen(bug))
+
+    def shrunk(self, bug: Bug) -> None:
+        """Its small form replaces it."""
+        assert self._open is not None
+        seen, self._open = self._open.fingerprint, None
+        features = frozenset(bug.fingerprint.features)
+        place = self._same(bug)
+        self._variants.append((bug.finding, features, len(self._bugs) if place is None else place))
+        if place is None:
+            self._bugs.append(bug)
+        else:
+            self._bugs[place] = replace(self._bugs[place], count=self._bugs[place].count + 1)
+        for feature in features or {PLAIN}:
+            self._mark(feature, bug.finding.oracle, "FAIL")
+        self._emit(BugShrunk(self._bugs[-1] if place is None else self._bugs[place], seen, again=place is not None))
+
+    def _same(self, bug: Bug) -> int | None:
+        """The known bug that this one is, too: one oracle, one blame, the same features needed."""
+        for place, known in enumerate(self._bugs):
+            left, right = known.fingerprint, bug.fingerprint
+            if (left.oracle, left.blame, left.features) == (right.oracle, right.blame, right.features):
+                if left.features or left.kind == right.kind:
+                    return place
+        return None
+
+    def _settle(self, bug: Bug) -> None:
+        """Keep a failure whose shrinking was interrupted."""
+        self.shrunk(bug)
+
+    def progress(self, *, shrinking: bool = False) -> None:
+        """Tell the listeners where it stands, at most ten times a second."""
+        now = self._seconds()
+        if now - self._last_progress >= 0.1:
+            self._last_progress = now
+            self._emit(Progress(self._phase, self._cases, self._checks, now, len(self._bugs), shrinking))
+
+    @property
+    def _checks(self) -> int:
+        return sum(tally.passed + tally.failed for tally in self._tallies.values())
+
+    def _summary(self, interrupted: str) -> Summary:
+        return Summary(
+            target=self.target.name,
+            model=self.target.model,
+            version=self.target.version,
+            dialect=self._dialect_name,
+            seed=self.plan.seed,
+            cases=self._cases,
+            checks=self._checks,
+            seconds=self._seconds(),
+            oracles=self._tallies,
+            left_out=self._left_out,
+            table=self._table,
+            bugs=tuple(self._bugs),
+            infos=tuple(self._infos.values()),
+            unknowns=dict(self._unknowns),
+            interrupted=interrupted,
+        )
+
+
+class _Run:
+    """One run of Hypothesis over a batch: until the first failure that nothing explains, then shrinking it."""
+
+    def __init__(self, campaign: Campaign, batch: Batch, seed: int, cases: int) -> None:
+        self.campaign = campaign
+        self.batch = batch
+        self.seed = seed
+        self.cases = cases
+        self.drawn = 0
+        self._wanted: Finding | None = None
+        self._raise: type[_Found] = _Found
+        self._best: tuple[int, Case, Finding] | None = None
+        self._last: tuple[Case, Finding] | None = None
+        self._executions = 0
+        self._since = 0.0
+
+    def draw(self) -> bool:
+        """Whether a new failure was found (and shrunk)."""
+        test = hypothesis.seed(self.seed)(
+            settings(
+                max_examples=self.cases,
+                derandomize=False,
+                database=None,
+                verbosity=Verbosity.quiet,
+                phases=(Phase.generate, Phase.shrink),
+                stateful_step_count=50,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+                deadline=None,
+                print_blob=False,
+                backend="hypothesis",
+            )(given(strategies.cases(self.batch.profile))(self._one))
+        )
+        shrunk = True
+        try:
+            test()
+        except _Found:
+            pass
+        except Flaky:
+            shrunk = False
+        except Unsatisfiable as error:
+            self.campaign._unknowns[f"no cases for {self.batch.label}: {error}"] += 1
+        if self._wanted is None:
+            return False
+        assert self._last is not None and self._best is not None
+        case, finding = self._last if shrunk else self._best[1:]
+        self.campaign.shrunk(self.campaign.make_bug(case, finding, shrunk=shrunk, seed=self.seed))
+        return True
+
+    def _one(self, case: Case) -> None:
+        try:
+            self._judge(case)
+        except TcfuzzError as error:
+            raise _Abort(error) from error
+
+    def _judge(self, case: Case) -> None:
+        if self._wanted is not None:
+            self._shrink(case)
+            return
+        if self.campaign._exhausted():
+            return
+        self.drawn += 1
+        findings = self.campaign.judge(case, self.batch)
+        if findings:
+            self._wanted = findings[0]
+            self._raise = type("Found", (_Found,), {"key": findings[0].key})
+            self._since = time.monotonic()
+            bug = self.campaign.make_bug(case, findings[0], shrunk=False, seed=self.seed)
+            self.campaign.seen(bug)
+            self._keep(case, findings[0])
+            raise self._raise
+
+    def _shrink(self, case: Case) -> None:
+        assert self._wanted is not None and self._best is not None
+        self._executions += 1
+        self.campaign.progress(shrinking=True)
+        tired = self._executions > MOST_SHRINKS or time.monotonic() - self._since > MOST_SHRINK_SECONDS
+        if tired and case != self._best[1]:
+            return  # nothing smaller is accepted any more: Hypothesis ends with the best one
+        for finding in self.campaign.failures(case, self._wanted.oracle):
+            if finding.key == self._wanted.key:
+                self._keep(case, finding)
+                raise self._raise
+
+    def _keep(self, case: Case, finding: Finding) -> None:
+        self._last = (case, finding)
+        size = len(repr(case))
+        if self._best is None or size <= self._best[0]:
+            self._best = (size, case, finding)

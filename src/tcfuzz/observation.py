@@ -1,0 +1,286 @@
+"""All that a target did with one case: each call made once and remembered, so that all the oracles share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar, cast
+
+from tcfuzz.case import Case, Json, Message, Tool
+from tcfuzz.dialects.base import Dialect
+from tcfuzz.diff import message_difference
+from tcfuzz.errors import OutOfDomain, TargetFailure, TcfuzzError
+from tcfuzz.neutral import neutral_twin
+from tcfuzz.targets.base import Delta, Parses, Renders, Streams, Target
+
+T = TypeVar("T")
+ReferenceTemplate = Callable[[Sequence[Message], Sequence[Tool], bool, Mapping[str, Json]], str]
+"""(messages, tools, add_generation_prompt, options) -> prompt, of a template given with --reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What a target returned."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What it did instead: `kind` raised, hung, died, flooded or malformed; the error's type and text."""
+
+    kind: str
+    error: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.error}: {self.message}" if self.message else f"{self.kind}: {self.error}"
+
+
+Outcome = Answer[T] | Failed
+
+
+class Observation:
+    """A case and what a target makes of it. Calls happen when an oracle asks for them.
+
+    `thorough` asks the oracles for as many repetitions as a certain verdict needs (shrinking, replay) instead of
+    the few that a campaign of thousands of cases can afford.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        target: Target,
+        *,
+        fresh: Callable[[], Target] | None = None,
+        reference_template: ReferenceTemplate | None = None,
+        thorough: bool = False,
+    ) -> None:
+        self.case = case
+        self.target = target
+        self.thorough = thorough
+        self.reference_template = reference_template
+        self.calls = 0
+        self._fresh = fresh
+        self._memory: dict[Any, Any] = {}
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The reference, or None."""
+        return self.target.dialect
+
+    # -- the target ------------------------------------------------------------------------------------------------
+
+    def can(self, *capabilities: str) -> bool:
+        """Whether the target has these abilities."""
+        return self.target.capabilities.issuperset(capabilities)
+
+    def render(
+        self,
+        messages: Sequence[Message] | None = None,
+        tools: Sequence[Tool] | None = None,
+        *,
+        generation_prompt: bool = True,
+        arguments_as_string: bool = False,
+    ) -> Outcome[str]:
+        """The target's prompt for `messages` (the case's history if left out)."""
+        messages = self.case.messages if messages is None else messages
+        tools = self.case.tools if tools is None else tools
+        key = ("render", tuple(map(id, messages)), tuple(map(id, tools)), generation_prompt, arguments_as_string)
+        return self._once(
+            key,
+            lambda: self.render_again(
+                messages, tools, generation_prompt=generation_prompt, arguments_as_string=arguments_as_string
+            ),
+            (messages, tools),
+        )
+
+    def render_again(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        generation_prompt: bool = True,
+        arguments_as_string: bool = False,
+        fresh: bool = False,
+    ) -> Outcome[str]:
+        """The same, really called once more; `fresh` in another instance of the target."""
+        target = cast(Renders, self._instance(fresh))
+        return self._call(
+            lambda: target.render(
+                messages,
+                tools,
+                add_generation_prompt=generation_prompt,
+                arguments_as_string=arguments_as_string,
+                options=self.case.options,
+            )
+        )
+
+    def parse(self, text: str) -> Outcome[Message]:
+        """The message that the target reads in a native text."""
+        return self._once(("parse", text), lambda: self.parse_again(text))
+
+    def parse_again(self, text: str, *, fresh: bool = False) -> Outcome[Message]:
+        """The same, really called once more."""
+        target = cast(Parses, self._instance(fresh))
+        return self._call(lambda: target.parse(text, self.case.tools))
+
+    def stream(self, chunks: tuple[str, ...]) -> Outcome[list[list[Delta]]]:
+        """The target's deltas for a text cut into these chunks."""
+        target = cast(Streams, self.target)
+        return self._once(("stream", chunks), lambda: self._call(lambda: target.stream(chunks, self.case.tools)))
+
+    def _instance(self, fresh: bool) -> Target:
+        return self._fresh() if fresh and self._fresh is not None else self.target
+
+    def _call(self, function: Callable[[], T]) -> Outcome[T]:
+        self.calls += 1
+        try:
+            return Answer(function())
+        except TargetFailure as failure:
+            return Failed(failure.kind, failure.error, failure.message)
+        except TcfuzzError:
+            raise
+        except RecursionError:
+            return Failed("raised", "RecursionError", "")
+        except Exception as error:  # noqa: BLE001 - whatever the translator raises is what it did
+            return Failed("raised", type(error).__name__, str(error))
+
+    def _once(self, key: Any, function: Callable[[], T], keep: Any = None) -> T:
+        if key not in self._memory:
+            # The arguments are kept so that their ids, which are the key, stay theirs.
+            self._memory[key] = (function(), keep)
+        return cast(T, self._memory[key][0])
+
+    # -- the reference -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def emitted(self) -> str | None:
+        """The reply's native text by the reference, or as the case pins it; None where there is none."""
+        if self.case.reply is None:
+            return None
+        if self.case.text is not None:
+            return self.case.text
+        try:
+            return self.dialect.emit(self.case.reply, self.case.tools) if self.dialect else None
+        except OutOfDomain:
+            return None
+
+    @cached_property
+    def reference(self) -> Message | None:
+        """What the reference reads in `emitted`, normalised."""
+        if self.dialect is None or self.emitted is None:
+            return None
+        return self.dialect.normalise(self.dialect.parse(self.emitted, self.case.tools))
+
+    @cached_property
+    def reply(self) -> Message | None:
+        """The case's reply, normalised by the dialect's declared trims."""
+        if self.case.reply is None or self.dialect is None:
+            return self.case.reply
+        return self.dialect.normalise(self.case.reply)
+
+    @cached_property
+    def in_domain(self) -> bool:
+        """Whether the format can carry the reply: the reference reads back what it says."""
+        return (
+            self.reply is not None
+            and self.reference is not None
+            and message_difference(self.reply, self.reference) is None
+        )
+
+    @cached_property
+    def history_in_domain(self) -> bool:
+        """Whether the format can carry every call of the history, and the reference renders all of it."""
+        return self.dialect is None or (
+            self.reference_prompt() is not None
+            and all(self._carries(m) for m in self.case.messages if m.role == "assistant" and m.tool_calls)
+        )
+
+    def _carries(self, message: Message) -> bool:
+        assert self.dialect is not None
+        try:
+            text = self.dialect.emit(message, self.case.tools)
+        except OutOfDomain:
+            return False
+        back = self.dialect.normalise(self.dialect.parse(text, self.case.tools))
+        return message_difference(self.dialect.normalise(message), back) is None
+
+    @cached_property
+    def template_limit(self) -> str | None:
+        """Why a published template cannot render this case rightly; only asked where one is the target."""
+        if self.dialect is None or not (self.target.is_template or self.reference_template):
+            return None
+        return self.dialect.template_limit(tuple(self.case.conversation()), self.case.tools, self.case.options)
+
+    def reference_prompt(
+        self,
+        messages: Sequence[Message] | None = None,
+        tools: Sequence[Tool] | None = None,
+        *,
+        generation_prompt: bool = True,
+    ) -> str | None:
+        """The reference's prompt; None where the format cannot write the conversation."""
+        messages = self.case.messages if messages is None else messages
+        tools = self.case.tools if tools is None else tools
+        key = ("reference", tuple(map(id, messages)), tuple(map(id, tools)), generation_prompt)
+        return self._once(key, lambda: self._reference_prompt(messages, tools, generation_prompt), (messages, tools))
+
+    def _reference_prompt(
+        self, messages: Sequence[Message], tools: Sequence[Tool], generation_prompt: bool
+    ) -> str | None:
+        if self.dialect is None:
+            return None
+        try:
+            return self.dialect.render(
+                messages, tools, add_generation_prompt=generation_prompt, **dict(self.case.options)
+            )
+        except OutOfDomain:
+            return None
+
+    @cached_property
+    def with_reply(self) -> tuple[Message, ...]:
+        """The history with the reply appended."""
+        return tuple(self.case.conversation())
+
+    @cached_property
+    def rendered_reply(self) -> Outcome[str] | None:
+        """What the target's prompt gains when the reply is appended, its end of turn stripped.
+
+        None where the reply's place in the prompt cannot be told.
+        """
+        before = self.render()
+        after = self.render(self.with_reply, generation_prompt=False)
+        if isinstance(before, Failed):
+            return before
+        if isinstance(after, Failed):
+            return after
+        start = len(before.value) if after.value.startswith(before.value) else self._reply_start(after.value)
+        if start is None:
+            return None
+        gained = after.value[start:]
+        return Answer(self.dialect.strip_turn_end(gained) if self.dialect else gained)
+
+    def _reply_start(self, after: str) -> int | None:
+        """Where the reply begins when the prompt before it changed, too: there two other replies differ first."""
+        probes = [
+            self.render((*self.case.messages, Message("assistant", text)), generation_prompt=False)
+            for text in ("One.", "Two.")
+        ]
+        if any(isinstance(probe, Failed) for probe in probes):
+            return None
+        first, second = (cast("Answer[str]", probe).value for probe in probes)
+        start = common_prefix(first, second)
+        return start if after[:start] == first[:start] else None
+
+    @cached_property
+    def twin(self) -> Case:
+        """The neutral twin: the same conversation with plain words where a string holds a marker."""
+        return neutral_twin(self.case, self.dialect.special_tokens if self.dialect else ())
+
+
+def common_prefix(left: str, right: str) -> int:
+    """The length of the longest common prefix."""
+    limit = min(len(left), len(right))
+    return next((i for i in range(limit) if left[i] != right[i]), limit)

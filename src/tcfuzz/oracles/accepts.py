@@ -1,0 +1,60 @@
+"""`accepts`: a valid conversation renders and in-domain text parses."""
+
+from __future__ import annotations
+
+from tcfuzz.case import Json
+from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
+from tcfuzz.observation import Failed, Observation
+from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, oracle, out_of_domain
+
+
+@oracle(
+    "accepts",
+    rule="MUST render a valid conversation and parse in-domain text without error, crash or hang",
+    group="robust",
+    needs=(RENDER, PARSE, STREAM),
+)
+def accepts(observation: Observation) -> Verdict:
+    """A conversation that cannot be rendered ends an agent's run; a reply that cannot be parsed is lost."""
+    if observation.case.reply is None:
+        return NotApplicable("malformed text: see total")
+    applicable = False
+    findings: list[Finding | None] = []
+    if observation.can("render") and not observation.template_limit and observation.history_in_domain:
+        applicable = True
+        findings.append(_finding("renderer", observation.render(), "the conversation"))
+        if observation.dialect is None or observation.reference_prompt(observation.with_reply) is not None:
+            outcome = observation.render(observation.with_reply, generation_prompt=False)
+            findings.append(_finding("renderer", outcome, "the conversation with the reply"))
+    if observation.in_domain and observation.emitted is not None:
+        if observation.can("parse"):
+            applicable = True
+            findings.append(
+                _finding("parser", observation.parse(observation.emitted), "the reply", observation.emitted)
+            )
+        if observation.can("stream"):
+            applicable = True
+            streamed = observation.stream((observation.emitted,))
+            findings.append(_finding("stream", streamed, "the reply's stream", observation.emitted))
+    if not applicable:
+        return out_of_domain()
+    return fail(*findings) or Pass()
+
+
+def _finding(blame: Blame, outcome: object, what: str, text: str | None = None) -> Finding | None:
+    if not isinstance(outcome, Failed):
+        return None
+    verb = {"renderer": "rendered", "parser": "parsed", "stream": "streamed"}[blame]
+    expected: Json = f"{what} is {verb}"
+    loss = f"{what[0].upper()}{what[1:]} cannot be {verb}: the target {_did(outcome)}."
+    return Finding("accepts", blame, failure_kind(outcome), loss, expected, str(outcome), text=text)
+
+
+def _did(failed: Failed) -> str:
+    return {
+        "raised": f"raised {failed.error}",
+        "hung": "did not return",
+        "died": "died",
+        "flooded": "returned without end",
+        "malformed": "returned something that is no message",
+    }.get(failed.kind, failed.kind)

@@ -1,0 +1,262 @@
+"""`content-kept`, `arguments-as-string`, `prefix-stable`, `reference-identical`, `injection`: what a prompt shows."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from tcfuzz.case import Message
+from tcfuzz.dialects.base import to_json
+from tcfuzz.finding import Finding, NotApplicable, Pass, Verdict
+from tcfuzz.neutral import supplied_strings
+from tcfuzz.observation import Answer, Failed, Observation, common_prefix
+from tcfuzz.oracles.base import RENDER, fail, failure_kind, no_answer, oracle, out_of_domain
+
+
+def renderable(observation: Observation) -> Verdict | None:
+    """Why a rule about prompts says nothing about this case; None where it does."""
+    if observation.case.reply is None:
+        return NotApplicable("no conversation")
+    if observation.template_limit:
+        return NotApplicable(f"the published template {observation.template_limit}", limit=True)
+    return None if observation.history_in_domain else out_of_domain()
+
+
+@oracle(
+    "content-kept",
+    rule="MUST show every supplied text (system, user, assistant, tool result) once, in order, unaltered up to "
+    "declared trims and escapes",
+    group="render",
+    needs=(RENDER,),
+    reference=True,
+)
+def content_kept(observation: Observation) -> Verdict:
+    """What the prompt does not show, the model never learns; what it shows altered, the model repeats altered.
+
+    Texts are counted: in the target's prompt as often as in the reference's, each less what the same conversation
+    with neutral words has, so that short words and vendors' prose do not count.
+    """
+    if (verdict := renderable(observation)) is not None:
+        return verdict
+    messages = observation.case.messages
+    blank = _blank(observation)
+    prompts = [observation.render(), observation.render(blank)]
+    references = [observation.reference_prompt(), observation.reference_prompt(blank)]
+    if not all(isinstance(prompt, Answer) for prompt in prompts) or None in references:
+        return no_answer(next((p for p in prompts if isinstance(p, Failed)), None))
+    target, target_blank = (prompt.value for prompt in prompts if isinstance(prompt, Answer))
+    reference, reference_blank = (prompt for prompt in references if prompt is not None)
+    seen: list[tuple[str, int]] = []
+    for index, role, form in _texts(observation, messages):
+        wanted = reference.count(form) - reference_blank.count(form)
+        shown = target.count(form) - target_blank.count(form)
+        escaped = to_json(form)[1:-1]
+        if shown < wanted and role in _json_roles(observation) and escaped != form:
+            shown += target.count(escaped) - target_blank.count(escaped)
+        if wanted > 0 and shown != wanted:
+            return fail(_kept_finding(role, index, form, target, twice=shown > wanted)) or Pass()
+        if wanted == 1 and reference.count(form) == target.count(form) == 1:
+            seen.append((role, index))
+    return fail(_order_finding(observation, seen, reference, target)) or Pass()
+
+
+def _blank(observation: Observation) -> tuple[Message, ...]:
+    words: dict[str, str] = {}
+
+    def word(text: str | None) -> str | None:
+        return words.setdefault(text, f"plain{len(words)}") if text and text.strip() else text
+
+    return tuple(
+        replace(m, content=word(m.content), reasoning_content=word(m.reasoning_content))
+        for m in observation.case.messages
+    )
+
+
+def _texts(observation: Observation, messages: Sequence[Message]) -> Iterator[tuple[int, str, str]]:
+    """(index, role, text as it must stand in the prompt) of every supplied text that is not blank."""
+    assert observation.dialect is not None
+    for index, message in enumerate(messages):
+        text = message.content or ""
+        if message.role in observation.dialect.traits.text_trim:
+            text = text.strip()
+        if text.strip():
+            yield index, message.role, text
+
+
+def _json_roles(observation: Observation) -> frozenset[str]:
+    return observation.dialect.traits.text_json if observation.dialect else frozenset()
+
+
+def _kept_finding(role: str, index: int, text: str, prompt: str, *, twice: bool) -> Finding:
+    what = {"tool": "tool result"}.get(role, f"{role} message")
+    if twice:
+        return Finding(
+            "content-kept", "renderer", f"{role}-twice", f"The {what} is shown twice.", text, prompt,
+            path=f"messages[{index}].content", text=prompt,
+        )  # fmt: skip
+    forms = {
+        "trimmed": text.strip(),
+        "escaped": to_json(text)[1:-1],
+        "html-escaped": html.escape(text),
+        "unescaped": html.unescape(text),
+    }
+    how = next((name for name, form in forms.items() if form != text and form and form in prompt), "lost")
+    loss = f"The {what} {'is not shown as it was given' if how == 'lost' else 'is shown ' + how}."
+    return Finding(
+        "content-kept", "renderer", f"{role}-{how}", loss, text, prompt, path=f"messages[{index}].content", text=prompt
+    )
+
+
+def _order_finding(
+    observation: Observation, seen: Sequence[tuple[str, int]], reference: str, target: str
+) -> Finding | None:
+    forms = {index: form for index, _, form in _texts(observation, observation.case.messages)}
+    texts = [forms[index] for _, index in seen]
+    expected = sorted(texts, key=reference.index)
+    actual = sorted(texts, key=target.index)
+    if expected == actual:
+        return None
+    loss = "Messages change their order: an answer stands before its question."
+    return Finding("content-kept", "renderer", "out-of-order", loss, expected, actual, path="messages", text=target)
+
+
+@oracle(
+    "arguments-as-string",
+    rule="MUST render `arguments` given as an object and as its JSON string alike",
+    group="render",
+    needs=(RENDER,),
+)
+def arguments_as_string(observation: Observation) -> Verdict:
+    """OpenAI clients send arguments as JSON text; encoded once more, the model sees its own calls in quotes."""
+    if (verdict := renderable(observation)) is not None:
+        return verdict
+    traits = observation.dialect.traits if observation.dialect else None
+    declared = traits.string_arguments if traits else "alike"
+    if observation.target.is_template and declared != "alike":
+        return NotApplicable(f"the published template declares: {declared}", limit=True)
+    messages = observation.with_reply if observation.in_domain else observation.case.messages
+    if not any(message.tool_calls for message in messages):
+        return NotApplicable("no call")
+    as_object = observation.render(messages, generation_prompt=False)
+    as_string = observation.render(messages, generation_prompt=False, arguments_as_string=True)
+    if isinstance(as_object, Failed):
+        return no_answer(as_object)
+    loss = "Arguments sent as JSON text, as OpenAI clients do, are shown otherwise than as an object."
+    if isinstance(as_string, Failed):
+        if declared == "refused" and as_string.kind == "raised":
+            return NotApplicable("the format's template refuses strings, too", limit=True)
+        kind = failure_kind(as_string)
+        finding = Finding("arguments-as-string", "renderer", kind, loss, as_object.value, str(as_string))
+        return fail(finding) or Pass()
+    if as_object.value == as_string.value:
+        return Pass()
+    kind = "encoded-twice" if '\\"' in as_string.value and '\\"' not in as_object.value else "rendered-otherwise"
+    finding = Finding(
+        "arguments-as-string", "renderer", kind, loss, as_object.value, as_string.value, text=as_string.value
+    )
+    return fail(finding) or Pass()
+
+
+@oracle(
+    "prefix-stable",
+    rule="SHOULD keep the earlier prompt a prefix of the later one where the dialect's canonical template does",
+    group="render",
+    needs=(RENDER,),
+    severity="should",
+    reference=True,
+)
+def prefix_stable(observation: Observation) -> Verdict:
+    """A prompt that changes at its beginning throws the server's key-value cache away at every step."""
+    if (verdict := renderable(observation)) is not None:
+        return verdict
+    checked = False
+    for kind, earlier, later, prompt in _steps(observation):
+        was = observation.reference_prompt(earlier, generation_prompt=prompt)
+        now = observation.reference_prompt(later, generation_prompt=False)
+        if was is None or now is None or not now.startswith(was):
+            continue
+        left = observation.render(earlier, generation_prompt=prompt)
+        right = observation.render(later, generation_prompt=False)
+        if not isinstance(left, Answer) or not isinstance(right, Answer):
+            continue
+        checked = True
+        if not right.value.startswith(left.value):
+            at = common_prefix(left.value, right.value)
+            loss = f"The prompt changes {len(left.value) - at} characters before the end of what the model has read."
+            return fail(Finding("prefix-stable", "renderer", kind, loss, left.value[at:], right.value[at:])) or Pass()
+    return Pass() if checked else NotApplicable("the canonical template's prompts are no prefixes here", limit=True)
+
+
+_Step = tuple[str, tuple[Message, ...], tuple[Message, ...], bool]
+
+
+def _steps(observation: Observation) -> Iterator[_Step]:
+    """(kind, earlier messages, later messages, earlier with generation prompt)."""
+    messages = observation.case.messages
+    if observation.in_domain:
+        yield "generation-prompt", messages, observation.with_reply, True
+        yield "closed-turn", messages, observation.with_reply, False
+    cuts = [i for i in range(1, len(messages)) if messages[i].role == "user"]
+    for cut in cuts[-2:]:
+        yield "closed-turn", messages[:cut], messages, False
+
+
+@oracle(
+    "reference-identical",
+    rule="with --reference FILE.jinja: the whole prompt MUST equal the reference template's",
+    group="render",
+    needs=(RENDER,),
+)
+def reference_identical(observation: Observation) -> Verdict:
+    """A prompt that differs from the model's own template is one that the model was never trained on."""
+    template = observation.reference_template
+    if template is None:
+        return NotApplicable("no --reference")
+    if (verdict := renderable(observation)) is not None:
+        return verdict
+    case = observation.case
+    outcome = observation.render()
+    try:
+        expected = template(case.messages, case.tools, True, case.options)
+    except Exception as error:  # noqa: BLE001 - a template may raise anything
+        return NotApplicable(f"the reference template raised {type(error).__name__}", limit=True)
+    if not isinstance(outcome, Answer):
+        return no_answer(outcome)
+    if outcome.value == expected:
+        return Pass()
+    at = common_prefix(expected, outcome.value)
+    loss = f"The prompt differs from the reference template's from character {at} on."
+    finding = Finding("reference-identical", "renderer", "differs", loss, expected, outcome.value, path=f"prompt[{at}]")
+    return fail(finding) or Pass()
+
+
+@oracle(
+    "injection",
+    rule="special tokens inside supplied text reach the prompt as they are (for information)",
+    group="render",
+    needs=(RENDER,),
+    severity="info",
+    reference=True,
+)
+def injection(observation: Observation) -> Verdict:
+    """Whoever writes a tool result can then write turns. No canonical template prevents it; tokenizers have to."""
+    if (verdict := renderable(observation)) is not None:
+        return verdict
+    assert observation.dialect is not None
+    case, twin = observation.case, observation.twin
+    if twin is case:
+        return NotApplicable("no special token supplied")
+    prompt, neutral = observation.render(), observation.render(twin.messages, twin.tools)
+    if not isinstance(prompt, Answer) or not isinstance(neutral, Answer):
+        return no_answer(prompt if isinstance(prompt, Failed) else neutral)
+    supplied = list(supplied_strings(case.messages, case.tools))
+    through = [
+        token
+        for token in observation.dialect.special_tokens
+        if any(token in text for text in supplied) and prompt.value.count(token) > neutral.value.count(token)
+    ]
+    if not through:
+        return Pass()
+    loss = "Special tokens in supplied text reach the prompt as they are; only the tokenizer can keep them text."
+    return fail(Finding("injection", "renderer", "raw", loss, "text", through, severity="info")) or Pass()

@@ -1,0 +1,276 @@
+"""`round-trip`, `key-order`, `schema-valid`, `ids`: what comes back from a reply's native text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jsonschema
+
+from tcfuzz.case import Case, Message, ToolCall
+from tcfuzz.diff import Difference, as_json, key_orders, message_difference, same
+from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
+from tcfuzz.observation import Answer, Observation
+from tcfuzz.oracles.base import PARSE, RENDER, fail, no_answer, oracle, out_of_domain
+
+BOTH = (PARSE, RENDER)
+
+
+@oracle(
+    "round-trip",
+    rule="MUST give back the same calls: number, names, arguments equal in value and type; content and reasoning too, "
+    "up to the dialect's declared trims",
+    group="parse",
+    needs=BOTH,
+)
+def round_trip(observation: Observation) -> Verdict:
+    """An argument that changes on its way makes the agent do something else than the model said.
+
+    Four texts find the culprit: the target's parser reads the reference's text, the reference reads the target's
+    text, and the target reads its own; a case that the reference itself cannot carry is left out.
+    """
+    if observation.case.reply is None:
+        return NotApplicable("malformed text: see total")
+    if observation.dialect is not None and not observation.in_domain:
+        return out_of_domain()
+    checked = [_parsed(observation), _rendered(observation)]
+    findings = [finding for done, finding in checked if done]
+    if not any(findings) and (itself := _itself(observation))[0]:
+        findings.append(itself[1])
+    if not findings:
+        return no_answer(None)
+    return fail(*findings) or Pass()
+
+
+_Checked = tuple[bool, Finding | None]
+"""Whether a path could be walked, and what it found."""
+
+
+def _parsed(observation: Observation) -> _Checked:
+    if observation.dialect is None or observation.emitted is None or not observation.can("parse"):
+        return False, None
+    outcome = observation.parse(observation.emitted)
+    if not isinstance(outcome, Answer):
+        return False, None
+    return True, _compare(observation, "parser", outcome.value, observation.emitted)
+
+
+def _rendered(observation: Observation) -> _Checked:
+    outcome = _rendered_text(observation)
+    if observation.dialect is None or outcome is None:
+        return False, None
+    back = observation.dialect.parse(outcome, observation.case.tools)
+    return True, _compare(observation, "renderer", back, outcome)
+
+
+def _itself(observation: Observation) -> _Checked:
+    text = _rendered_text(observation) if observation.can("parse", "render") else None
+    outcome = None if text is None else observation.parse(text)
+    if text is None or not isinstance(outcome, Answer):
+        return False, None
+    return True, _compare(observation, "self", outcome.value, text)
+
+
+def _rendered_text(observation: Observation) -> str | None:
+    """The target's own text of the reply, where a renderer can be held to it."""
+    if not observation.can("render") or observation.template_limit or not observation.history_in_domain:
+        return None
+    outcome = observation.rendered_reply
+    return outcome.value if isinstance(outcome, Answer) else None
+
+
+def _compare(observation: Observation, blame: Blame, back: Message, text: str) -> Finding | None:
+    assert observation.reply is not None
+    expected = observation.reply
+    if observation.dialect is not None:
+        back = observation.dialect.normalise(back)
+        if blame == "renderer" and not observation.dialect.traits.reasoning_in_history:
+            expected = replace(expected, reasoning_content=None)
+            back = replace(back, reasoning_content=None)
+    found = message_difference(expected, back)
+    if found is None:
+        return None
+    return Finding(
+        "round-trip", blame, found.kind, describe(found), found.expected, found.actual, path=found.path, text=text
+    )
+
+
+def describe(found: Difference) -> str:
+    """One sentence: what a user loses."""
+    where = found.path.rpartition("arguments.")[2] or found.path
+    sentences = {
+        "call-lost": "A tool call gets lost: the agent never runs it.",
+        "call-added": "A tool call appears that the model never made.",
+        "name-changed": "The call goes to a tool of another name.",
+        "key-lost": f"An argument gets lost in {where}.",
+        "key-added": f"An argument appears in {where} that the model never gave.",
+        "key-changed": f"An argument changes its name in {where}.",
+        "items-lost": f"Items of the list {where} get lost.",
+        "items-added": f"Items appear in the list {where}.",
+        "number-changed": f"The number {where} becomes another number.",
+        "boolean-changed": f"The boolean {where} turns into its opposite.",
+    }
+    if found.kind in sentences:
+        return sentences[found.kind]
+    if found.kind.startswith("type:"):
+        was, now = found.kind[5:].split("→")
+        return f"{where} was of type {was} and comes back as {now}."
+    what, _, change = found.kind.partition("-")
+    change = {"lost": "gets lost", "cut": "is cut off", "trimmed": "loses white space", "padded": "gains white space",
+              "added": "appears from nowhere", "changed": "is altered"}.get(change, change)  # fmt: skip
+    return f"The text of {where} {change}." if what == "text" else f"The message's {what} {change}."
+
+
+@oracle(
+    "key-order",
+    rule="MUST keep the order of argument keys, nested ones too, as the native text has them",
+    group="parse",
+    needs=BOTH,
+    reference=True,
+)
+def key_order(observation: Observation) -> Verdict:
+    """A cached prompt is invalidated and the model sees its own calls rewritten when keys change places."""
+    if observation.reply is None or not observation.reply.tool_calls:
+        return NotApplicable("no call")
+    if not observation.in_domain or observation.reference is None:
+        return out_of_domain()
+    assert observation.dialect is not None
+    findings = []
+    checked = False
+    if observation.can("parse") and isinstance(outcome := observation.parse(observation.emitted or ""), Answer):
+        checked = True
+        findings.append(_order(observation.reference, outcome.value, "parser", observation.emitted))
+    text = _rendered_text(observation) if observation.dialect.traits.key_order == "kept" else None
+    if text is not None:
+        checked = True
+        back = observation.dialect.parse(text, observation.case.tools)
+        findings.append(_order(observation.reply, back, "renderer", text))
+    return fail(*findings) or (Pass() if checked else no_answer(None))
+
+
+def _order(expected: Message, actual: Message, blame: Blame, text: str | None) -> Finding | None:
+    if not same(as_json(expected.tool_calls), as_json(actual.tool_calls)):
+        return None  # round-trip reports that
+    left, right = key_orders(as_json(expected.tool_calls)), key_orders(as_json(actual.tool_calls))
+    by_path = dict(right)
+    for path, keys in left:
+        if by_path[path] != keys:
+            nested = path.count(".") + path.count("[") > 2
+            kind = ("nested-" if nested else "") + ("sorted" if by_path[path] == sorted(keys) else "reordered")
+            loss = f"The keys of {path.rpartition('arguments')[2].lstrip('.') or 'the arguments'} change their order."
+            return Finding("key-order", blame, kind, loss, keys, by_path[path], path=f"tool_calls{path}", text=text)
+    return None
+
+
+@oracle(
+    "schema-valid",
+    rule="MUST return arguments that satisfy the tool's schema when the emitted ones did",
+    group="parse",
+    needs=(PARSE,),
+    reference=True,
+)
+def schema_valid(observation: Observation) -> Verdict:
+    """An agent that validates arguments rejects a call that the model made rightly."""
+    if observation.reply is None or not observation.reply.tool_calls:
+        return NotApplicable("no call")
+    if not observation.in_domain or observation.emitted is None:
+        return out_of_domain()
+    outcome = observation.parse(observation.emitted)
+    if not isinstance(outcome, Answer):
+        return no_answer(outcome)
+    expected, actual = observation.reply.tool_calls, outcome.value.tool_calls
+    if [call.name for call in expected] != [call.name for call in actual]:
+        return NotApplicable("other calls come back: see round-trip")
+    for index, (left, right) in enumerate(zip(expected, actual, strict=True)):
+        finding = _invalid(observation.case, left, right, index, observation.emitted)
+        if finding is not None:
+            return fail(finding) or Pass()
+    return Pass()
+
+
+def _invalid(case: Case, expected: ToolCall, actual: ToolCall, index: int, text: str) -> Finding | None:
+    tool = case.tool(expected.name)
+    if same(expected.arguments, actual.arguments) or tool is None or tool.parameters is None:
+        return None
+    validator = jsonschema.Draft202012Validator(dict(tool.parameters))
+    if not validator.is_valid(dict(expected.arguments)):
+        return None
+    error = next(iter(validator.iter_errors(dict(actual.arguments))), None)
+    if error is None:
+        return None
+    where = ".".join(map(str, error.absolute_path)) or "the arguments"
+    loss = f"A valid call comes back invalid: {where} breaks the schema's `{error.validator}`."
+    return Finding(
+        "schema-valid",
+        "parser",
+        f"breaks:{error.validator}",
+        loss,
+        dict(expected.arguments),
+        dict(actual.arguments),
+        path=f"tool_calls[{index}].arguments",
+        text=text,
+    )
+
+
+@oracle(
+    "ids",
+    rule="MUST give calls unique ids and ascending indexes, and bind results to calls by `tool_call_id` in any order",
+    group="parse",
+    needs=(PARSE, RENDER),
+    reference=True,
+)
+def ids(observation: Observation) -> Verdict:
+    """With two calls of one id, or results bound by position, the model reads one tool's answer as another's."""
+    findings: list[Finding | None] = []
+    checked = False
+    called = bool(observation.reply and observation.reply.tool_calls) and observation.in_domain
+    if called and observation.can("parse"):
+        outcome = observation.parse(observation.emitted or "")
+        if isinstance(outcome, Answer):
+            checked = True
+            findings.append(_id_finding(observation, outcome.value.tool_calls))
+    if observation.can("render") and not observation.template_limit and observation.history_in_domain:
+        bound = _bindings(observation)
+        checked = checked or bound[0]
+        findings.append(bound[1])
+    return fail(*findings) or (Pass() if checked else NotApplicable("no ids to see"))
+
+
+def _id_finding(observation: Observation, calls: Sequence[ToolCall]) -> Finding | None:
+    assert observation.reply is not None and observation.dialect is not None
+    got = [call.id for call in calls]
+    text = observation.emitted
+    if all(call_id is None for call_id in got):
+        return None  # the translator leaves ids to its caller
+    given = [call_id for call_id in got if call_id is not None]
+    if len(given) < len(got) or not all(given):
+        loss = "A call comes back without an id: its result cannot be bound."
+        return Finding("ids", "parser", "id-missing", loss, "an id for every call", got, path="tool_calls", text=text)
+    if len(set(given)) < len(given):
+        loss = "Two calls share one id: their results cannot be told apart."
+        return Finding("ids", "parser", "id-twice", loss, "ids of their own", got, path="tool_calls", text=text)
+    pattern = observation.dialect.traits.id_pattern
+    wanted = [call.id for call in observation.reply.tool_calls]
+    on_wire = pattern and all(call_id and re.fullmatch(pattern, call_id) for call_id in wanted)
+    if on_wire and len(wanted) == len(got) and wanted != got:
+        loss = "The id that the model wrote is replaced: its result will not be recognised."
+        return Finding("ids", "parser", "id-changed", loss, wanted, got, path="tool_calls", text=text)
+    return None
+
+
+def _bindings(observation: Observation) -> tuple[bool, Finding | None]:
+    """Whether the prompt shows what each result belongs to, and whether it is what the reference shows."""
+    assert observation.dialect is not None
+    reference, outcome = observation.reference_prompt(), observation.render()
+    if reference is None or not isinstance(outcome, Answer) or observation.case.messages == ():
+        return False, None
+    expected = observation.dialect.result_bindings(reference)
+    actual = observation.dialect.result_bindings(outcome.value)
+    if not expected or actual is None:
+        return False, None
+    unaltered = sorted(text for _, text in expected) == sorted(text for _, text in actual)
+    if not unaltered or sorted(expected) == sorted(actual):
+        return True, None  # lost or altered results are content-kept's; the same pairs may come in any order
+    loss = "A tool's result is shown as the answer of another call."
+    return True, Finding("ids", "renderer", "result-misbound", loss, expected, actual, text=outcome.value)

@@ -1,0 +1,123 @@
+"""`stream-equals-whole`: a stream says the same as the whole text, however it is cut."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tcfuzz.case import Message
+from tcfuzz.deltas import collect
+from tcfuzz.diff import message_difference
+from tcfuzz.finding import Finding, NotApplicable, Pass, Verdict
+from tcfuzz.observation import Answer, Failed, Observation
+from tcfuzz.oracles.base import STREAM, fail, failure_kind, no_answer, oracle, out_of_domain
+from tcfuzz.oracles.round_trip import describe
+
+Chunks = tuple[str, ...]
+
+
+@oracle(
+    "stream-equals-whole",
+    rule="MUST give, for every chunking, the same content, reasoning and calls as the whole text; name and id once per "
+    "call; every delta valid text",
+    group="stream",
+    needs=(STREAM,),
+)
+def stream_equals_whole(observation: Observation) -> Verdict:
+    """Agents stream. A marker that a chunk boundary hides leaks into the answer, or swallows the call."""
+    if observation.case.reply is None:
+        return NotApplicable("malformed text: see total")
+    if not observation.in_domain or observation.emitted is None:
+        return out_of_domain()
+    text = observation.emitted
+    whole = _whole(observation, text)
+    if not isinstance(whole, Answer):
+        return no_answer(whole)
+    atomic = _atoms(text, observation.dialect.special_tokens if observation.dialect else ())
+    for chunks in chunkings(text, atomic, observation.case.chunks, 400 if observation.thorough else 8):
+        finding = _compare(observation, text, chunks, whole.value)
+        if finding is not None:
+            return fail(finding) or Pass()
+    return Pass()
+
+
+def _whole(observation: Observation, text: str) -> Answer[Message] | Failed:
+    if observation.can("parse"):
+        return observation.parse(text)
+    outcome = observation.stream((text,))
+    return Answer(collect(d for deltas in outcome.value for d in deltas)[0]) if isinstance(outcome, Answer) else outcome
+
+
+def _compare(observation: Observation, text: str, chunks: Chunks, whole: Message) -> Finding | None:
+    outcome = observation.stream(chunks)
+    if isinstance(outcome, Failed):
+        if len(chunks) == 1:
+            return None  # accepts reports that
+        loss = "The stream breaks where a chunk ends at an unlucky place."
+        kind = failure_kind(outcome)
+        return Finding("stream-equals-whole", "stream", kind, loss, "a stream", str(outcome), text=text, chunks=chunks)
+    message, complaints = collect(delta for deltas in outcome.value for delta in deltas)
+    expected = whole
+    if observation.dialect is not None:
+        message, expected = observation.dialect.normalise(message), observation.dialect.normalise(whole)
+    found = message_difference(expected, message)
+    if found is not None:
+        loss = f"Streamed, the answer differs from the same text read whole. {describe(found)}"
+        return Finding(
+            "stream-equals-whole", "stream", found.kind, loss, found.expected, found.actual, path=found.path,
+            text=text, chunks=chunks,
+        )  # fmt: skip
+    if complaints:
+        kind = f"delta:{complaints[0].kind}"
+        loss = f"A delta breaks the stream's contract: {complaints[0].text}."
+        return Finding(
+            "stream-equals-whole", "stream", kind, loss, "well-formed deltas", complaints[0].text, text=text,
+            chunks=chunks,
+        )  # fmt: skip
+    return None
+
+
+def _atoms(text: str, special_tokens: Sequence[str]) -> list[str]:
+    """The text in characters, but each special token in one piece, as a model's tokens arrive."""
+    if not special_tokens:
+        return list(text)
+    tokens = "|".join(re.escape(token) for token in sorted(special_tokens, key=len, reverse=True))
+    return re.findall(f"{tokens}|.", text, re.DOTALL)
+
+
+def chunkings(text: str, atoms: Sequence[str], sizes: Sequence[int], most_cuts: int) -> Iterator[Chunks]:
+    """Ways to cut a text, each once, those that every server meets first.
+
+    In one piece; with special tokens atomic: token by token, in pieces of `sizes`, and split in two at up to
+    `most_cuts` places spread over the text; then the same by characters, which splits special tokens, too.
+    """
+    seen: set[Chunks] = set()
+    for units in (atoms, list(text)):
+        for chunks in ((text,), _long_safe(units), _pieces(units, sizes), *_two_way(units, most_cuts)):
+            if chunks not in seen:
+                seen.add(chunks)
+                yield chunks
+
+
+def _long_safe(units: Sequence[str]) -> Chunks:
+    """One unit a chunk; of a very long text only the beginning and the end so, or a stream would take minutes."""
+    if len(units) <= 4000:
+        return tuple(units)
+    return (*units[:1500], "".join(units[1500:-1500]), *units[-1500:])
+
+
+def _pieces(units: Sequence[str], sizes: Sequence[int]) -> Chunks:
+    if not sizes or len(units) > 4000:
+        return ("".join(units),)
+    chunks, at, turn = [], 0, 0
+    while at < len(units):
+        size = max(1, sizes[turn % len(sizes)])
+        chunks.append("".join(units[at : at + size]))
+        at, turn = at + size, turn + 1
+    return tuple(chunks)
+
+
+def _two_way(units: Sequence[str], most: int) -> Iterator[Chunks]:
+    step = max(1, -(-(len(units) - 1) // most))
+    for at in range(1, len(units), step):
+        yield "".join(units[:at]), "".join(units[at:])
