@@ -20,7 +20,8 @@ from hypothesis.errors import Flaky, Unsatisfiable
 
 from tcfuzz import strategies
 from tcfuzz.case import Case, Tool
-from tcfuzz.errors import TcfuzzError
+from tcfuzz.dialects import Dialect
+from tcfuzz.errors import OutOfDomain, TcfuzzError
 from tcfuzz.events import (
     Bug,
     BugSeen,
@@ -48,6 +49,7 @@ SWEEP_CASES = (4, 30)
 PAIR_CASES, SWARM_CASES = 6, 30
 MOST_BUGS_IN_A_BATCH = 12
 MOST_SHRINKS, MOST_SHRINK_SECONDS = 3000, 20.0
+MOST_PINNED_CHUNKS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,28 @@ def replay(
     if isinstance(verdict, Pass):
         return ()
     return verdict.reason or "not applicable"
+
+
+def same_bug(left: Fingerprint, right: Fingerprint) -> bool:
+    """Whether two fingerprints are one bug: one oracle, one blame, the same features needed.
+
+    The kind of change only tells bugs apart that need no feature at all: one cause shows as several kinds.
+    """
+    same_rule = (left.oracle, left.blame, left.features) == (right.oracle, right.blame, right.features)
+    same_target = (left.target, left.dialect) == (right.target, right.dialect)
+    return same_rule and same_target and (bool(left.features) or left.kind == right.kind)
+
+
+def pinned(case: Case, finding: Finding, dialect: Dialect | None) -> Case:
+    """The case with the very text and chunks that the finding is about, so that a replay needs nothing else."""
+    if case.reply is not None and case.text is None and dialect is not None and finding.blame in ("parser", "stream"):
+        try:
+            case = case.with_(text=dialect.emit(case.reply, case.tools))
+        except OutOfDomain:
+            return case
+    if 1 < len(finding.chunks) <= MOST_PINNED_CHUNKS:
+        case = case.with_(chunks=tuple(map(len, finding.chunks)))
+    return case
 
 
 class Campaign:
@@ -398,9 +422,9 @@ class Campaign:
         all; one that needs none, only changes of its own kind.
         """
         for known, needed, place in self._variants:
-            if (known.oracle, known.blame) == (finding.oracle, finding.blame) and needed <= features:
-                if needed or known.kind == finding.kind:
-                    return place
+            same_rule = (known.oracle, known.blame) == (finding.oracle, finding.blame)
+            if same_rule and needed <= features and (needed or known.kind == finding.kind):
+                return place
         return None
 
     def _explained(self, finding: Finding, features: frozenset[str]) -> Bug | None:
@@ -425,7 +449,7 @@ class Campaign:
         oracle = next(oracle for oracle in self._oracles if oracle.id == finding.oracle)
         if finding.severity != oracle.severity:
             finding = replace(finding, severity=oracle.severity)
-        return Bug(print_, finding, case, 1, shrunk, seed)
+        return Bug(print_, finding, pinned(case, finding, self.target.dialect), 1, shrunk, seed)
 
     def seen(self, bug: Bug) -> None:
         """A failure that nothing explains was found; shrinking begins."""
@@ -450,10 +474,8 @@ class Campaign:
     def _same(self, bug: Bug) -> int | None:
         """The known bug that this one is, too: one oracle, one blame, the same features needed."""
         for place, known in enumerate(self._bugs):
-            left, right = known.fingerprint, bug.fingerprint
-            if (left.oracle, left.blame, left.features) == (right.oracle, right.blame, right.features):
-                if left.features or left.kind == right.kind:
-                    return place
+            if same_bug(known.fingerprint, bug.fingerprint):
+                return place
         return None
 
     def _settle(self, bug: Bug) -> None:

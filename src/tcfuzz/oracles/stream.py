@@ -34,7 +34,7 @@ def stream_equals_whole(observation: Observation) -> Verdict:
     if not isinstance(whole, Answer):
         return no_answer(whole)
     atomic = _atoms(text, observation.dialect.special_tokens if observation.dialect else ())
-    for chunks in chunkings(text, atomic, observation.case.chunks, 400 if observation.thorough else 8):
+    for chunks in chunkings(text, atomic, observation.case.chunks, 40 if observation.thorough else 8):
         finding = _compare(observation, text, chunks, whole.value)
         if finding is not None:
             return fail(finding) or Pass()

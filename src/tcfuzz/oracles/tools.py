@@ -74,7 +74,7 @@ def _stated(observation: Observation, tool: Tool) -> _Checked:
 
 def _description(tool: Tool, prompts: tuple[str, str]) -> Finding | None:
     text = (tool.description or "").strip()
-    if not text or text not in prompts[1] and to_json(text)[1:-1] not in prompts[1]:
+    if not text or not any(form in prompts[1] for form in (text, to_json(text)[1:-1])):
         return None
     ascii_json = "".join(c if c.isascii() else f"\\u{ord(c):04x}" for c in to_json(text)[1:-1])
     forms = [text, to_json(text)[1:-1], ascii_json, repr(text)[1:-1], _go_json(text)]
