@@ -34,7 +34,7 @@ def stream_equals_whole(observation: Observation) -> Verdict:
     if not isinstance(whole, Answer):
         return no_answer(whole)
     atomic = _atoms(text, observation.dialect.special_tokens if observation.dialect else ())
-    for chunks in chunkings(text, atomic, observation.case.chunks, 40 if observation.thorough else 8):
+    for chunks in chunkings(text, atomic, observation.case.chunks, (8, 40) if observation.thorough else (8,)):
         finding = _compare(observation, text, chunks, whole.value)
         if finding is not None:
             return fail(finding) or Pass()
@@ -85,11 +85,11 @@ def _atoms(text: str, special_tokens: Sequence[str]) -> list[str]:
     return re.findall(f"{tokens}|.", text, re.DOTALL)
 
 
-def chunkings(text: str, atoms: Sequence[str], sizes: Sequence[int], most_cuts: int) -> Iterator[Chunks]:
+def chunkings(text: str, atoms: Sequence[str], sizes: Sequence[int], most_cuts: Sequence[int]) -> Iterator[Chunks]:
     """Ways to cut a text, each once, those that every server meets first.
 
     In one piece; with special tokens atomic: token by token, in pieces of `sizes`, and split in two at up to
-    `most_cuts` places spread over the text; then the same by characters, which splits special tokens, too.
+    `most_cuts` places spread over the text (once for each number); then the same by characters, which splits special tokens, too.
     """
     seen: set[Chunks] = set()
     for units in (atoms, list(text)):
@@ -117,7 +117,8 @@ def _pieces(units: Sequence[str], sizes: Sequence[int]) -> Chunks:
     return tuple(chunks)
 
 
-def _two_way(units: Sequence[str], most: int) -> Iterator[Chunks]:
-    step = max(1, -(-(len(units) - 1) // most))
-    for at in range(1, len(units), step):
-        yield "".join(units[:at]), "".join(units[at:])
+def _two_way(units: Sequence[str], most_cuts: Sequence[int]) -> Iterator[Chunks]:
+    for most in most_cuts:
+        step = max(1, -(-(len(units) - 1) // most))
+        for at in range(1, len(units), step):
+            yield "".join(units[:at]), "".join(units[at:])
