@@ -80,13 +80,18 @@ def dumps_compact(value: Json) -> str:
 
 def loads(text: str) -> Json:
     """The value in a text. Raises ValueError (line and column in its text) for broken JSON or a broken tag."""
-    return _deeply(lambda: decode(json.loads(text, object_pairs_hook=object_of)))
+    return decode(loads_tagged(text))
+
+
+def loads_tagged(text: str) -> Json:
+    """The same with its tags as they stand, `Pairs` where plain JSON has duplicate keys."""
+    return _deeply(lambda: json.loads(text, object_pairs_hook=object_of))
 
 
 def loads_prefix(text: str) -> Json:
     """The first value in a text, whatever follows it."""
     decoder = json.JSONDecoder(object_pairs_hook=object_of)
-    return _deeply(lambda: decode(decoder.raw_decode(text)[0]))
+    return decode(_deeply(lambda: decoder.raw_decode(text)[0]))
 
 
 def _deeply(function: Callable[[], T]) -> T:
@@ -183,11 +188,15 @@ def _folds(text: str) -> Iterator[tuple[str, int]]:
 
 def decode(value: Json) -> Json:
     """The value that tagged JSON stands for. Raises ValueError for an unknown or broken tag."""
+    return _deeply(lambda: _decode(value))
+
+
+def _decode(value: Json) -> Json:
     if isinstance(value, list):
-        return [decode(item) for item in value]
+        return [_decode(item) for item in value]
     if isinstance(value, Pairs):
         _refuse_tags(key for key, _ in value.items)
-        return Pairs(tuple((key, decode(item)) for key, item in value.items))
+        return Pairs(tuple((key, _decode(item)) for key, item in value.items))
     if not isinstance(value, Mapping):
         return value
     if len(value) == 1:
@@ -195,7 +204,7 @@ def decode(value: Json) -> Json:
         if tag in _TAGS:
             return _TAGS[tag](content)
     _refuse_tags(value)
-    return {key: decode(item) for key, item in value.items()}
+    return {key: _decode(item) for key, item in value.items()}
 
 
 def _refuse_tags(keys: Iterable[str]) -> None:
@@ -229,7 +238,7 @@ def _decode_str(content: Json) -> str:
 
 def _decode_lines(content: Json) -> str:
     if isinstance(content, list):
-        parts = [decode(part) for part in content]
+        parts = [_decode(part) for part in content]
         if all(isinstance(part, str) for part in parts):
             return "".join(parts)
     raise ValueError("~lines takes a list of texts")
@@ -237,7 +246,7 @@ def _decode_lines(content: Json) -> str:
 
 def _decode_repeat(content: Json) -> str:
     if isinstance(content, list) and len(content) == 2:
-        text, count = decode(content[0]), content[1]
+        text, count = _decode(content[0]), content[1]
         if isinstance(text, str) and type(count) is int and 0 <= count * len(text) <= MAX_TEXT:
             return text * count
     raise ValueError(f"~repeat takes [text, count] of at most {MAX_TEXT} characters")
@@ -245,7 +254,7 @@ def _decode_repeat(content: Json) -> str:
 
 def _decode_obj(content: Json) -> Json:
     if isinstance(content, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in content):
-        pairs = [(decode(key), decode(item)) for key, item in content]
+        pairs = [(_decode(key), _decode(item)) for key, item in content]
         if all(isinstance(key, str) for key, _ in pairs):
             return object_of(pairs)
     raise ValueError("~obj takes a list of [key, value]")
