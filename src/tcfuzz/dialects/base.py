@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
 from tcfuzz.dialects.reader import Machine, Reader, Sink
+from tcfuzz.errors import OutOfDomain
 
 MarkerRole = Literal[
     "bos", "turn", "call-open", "call-close", "param-open", "param-close", "reasoning-open", "reasoning-close",
@@ -288,5 +289,18 @@ class Dialect(ABC):
 
 
 def to_json(value: Json) -> str:
-    """J(x): JSON as Hugging Face's `tojson` writes it: `", "`, `": "`, insertion order, nothing escaped needlessly."""
-    return json.dumps(value, ensure_ascii=False)
+    """J(x): JSON as Hugging Face's `tojson` writes it: `", "`, `": "`, insertion order, nothing escaped needlessly.
+
+    Raises OutOfDomain for what Python cannot write: too deep a nesting, integers of thousands of digits.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (RecursionError, ValueError) as error:
+        raise OutOfDomain(f"no JSON text: {error}") from None
+
+
+def refuse_markers(text: str | None, markers: Iterable[str], where: str) -> None:
+    """Raise OutOfDomain if a text holds one of the markers that would end it or begin something else."""
+    for marker in markers:
+        if text and marker in text:
+            raise OutOfDomain(f"{where} holds {marker}")

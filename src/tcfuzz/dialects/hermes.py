@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, to_json
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
+from tcfuzz.dialects.chatml import CHATML_MARKERS, CHATML_TURN_ENDS, GENERATION_PROMPT, null_content, turn
 from tcfuzz.dialects.json_call import read_call
-from tcfuzz.dialects.reader import Machine, Markers, Reader, Sink
+from tcfuzz.dialects.reader import Machine, Markers, Reader, Sink, Step
 
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
-CHATML_MARKERS = (
-    Marker("<|im_start|>", "turn"),
-    Marker("<|im_end|>", "turn"),
-    Marker("<|endoftext|>", "stop"),
-)
 TOOL_TAG_MARKERS = (
     Marker(CALL_OPEN, "call-open"),
     Marker(CALL_CLOSE, "call-close"),
@@ -30,10 +26,8 @@ TOOL_TAG_MARKERS = (
 DEFAULT_SYSTEM = "You are a helpful assistant."
 TOOL_PREAMBLE = "Tools, one JSON object a line. Answer with a JSON object in tool_call tags to call one."
 
-
-def turn(role: str, text: str) -> str:
-    """One ChatML turn."""
-    return f"<|im_start|>{role}\n{text}<|im_end|>\n"
+# The newline that sets a call apart from the text before it belongs to neither.
+CALL_STARTS = Markers([CALL_OPEN, "\n" + CALL_OPEN])
 
 
 def tool_list(tools: Sequence[Tool]) -> str:
@@ -55,23 +49,31 @@ def response_turns(messages: Sequence[Message], index: int) -> str:
     return ("<|im_start|>user" if opens else "") + body + ("<|im_end|>\n" if closes else "")
 
 
-def read_tagged_call(read: Reader, out: Sink) -> Machine:
-    """The rest of a call after its open tag: JSON by its own grammar, then the close tag.
+def read_content_and_calls(read: Reader, out: Sink) -> Machine:
+    """Text and calls up to the end."""
+    while (start := (yield from read.text_until(CALL_STARTS, out.content))) is not None:
+        read.anchor(start)
+        call = yield from read_tagged_call(read)
+        text = read.raw()
+        if call is None:
+            out.content(text)
+        else:
+            out.call(call[0], call[1])
 
-    The close tag may be missing at the very end of the text. Anything else is given back as content.
+
+def read_tagged_call(read: Reader) -> Step[tuple[str, dict[str, Json], str | None] | None]:
+    """The rest of a call after its open tag: JSON by its own grammar, then the close tag; None where it is none.
+
+    The close tag may be missing at the very end of the text.
     """
-    read.anchor(CALL_OPEN)
     yield from read.spaces()
     text = yield from read.json_container()
     call = read_call(text) if text is not None else None
-    if call is not None:
-        yield from read.spaces()
-        closed = yield from read.literal(CALL_CLOSE)
-        if closed or (read.ended and read.pos == len(read.text)):
-            read.raw()
-            out.call(call[0], call[1])
-            return
-    out.content(read.raw())
+    if call is None:
+        return None
+    yield from read.spaces()
+    closed = yield from read.literal(CALL_CLOSE)
+    return call if closed or read.at_end else None
 
 
 class Hermes(Dialect):
@@ -80,10 +82,8 @@ class Hermes(Dialect):
     name = "hermes"
     summary = "Qwen2.5, Hermes 2/3 call syntax"
     markers = (*CHATML_MARKERS, *TOOL_TAG_MARKERS)
-    turn_ends = ("<|im_end|>\n", "<|im_end|>")
+    turn_ends = CHATML_TURN_ENDS
     traits = Traits(kind="json", content_trim="beside-call", string_arguments="encoded-twice", developer=False)
-
-    _markers = Markers([CALL_OPEN])
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
@@ -99,22 +99,20 @@ class Hermes(Dialect):
                 parts.extend("\n" + call_tags(call.name, call.arguments) for call in message.tool_calls)
                 parts.append("<|im_end|>\n")
             elif message.role in ("user", "assistant") or (message.role == "system" and index):
-                parts.append(turn(message.role, message.content or ""))
-        return "".join(parts) + ("<|im_start|>assistant\n" if add_generation_prompt else "")
+                parts.append(turn(message.role, message.content))
+        return "".join(parts) + (GENERATION_PROMPT if add_generation_prompt else "")
 
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
+        refuse_markers(reply.content, [CALL_OPEN], "content")
         calls = [call_tags(call.name, call.arguments) for call in reply.tool_calls]
         return "\n".join([reply.content, *calls] if reply.content else calls)
 
     def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:
-        while (yield from read.text_until(self._markers, out.content)) is not None:
-            yield from read_tagged_call(read, out)
+        yield from read_content_and_calls(read, out)
 
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
         if any(m.role == "developer" for m in messages):
             return "drops the developer message"
-        if any(m.content is None and not m.tool_calls for m in messages):
-            return "null content raises"
-        return None
+        return null_content(messages)

@@ -94,6 +94,11 @@ class Reader:
         """How many characters are kept and not consumed."""
         return len(self.text) - (self.pos if self._anchor is None else self._anchor)
 
+    @property
+    def at_end(self) -> bool:
+        """Whether everything is consumed and no more will come."""
+        return self.ended and self.pos == len(self.text)
+
     # -- remembering the beginning of a call, to give it back when it turns out to be none ---------------------
 
     def anchor(self, before: str = "") -> None:
@@ -113,24 +118,20 @@ class Reader:
 
         What could be the beginning of a marker is held back until it is decided, and emitted at the end.
         """
-        self._scan = self.pos
         while True:
-            found = markers.search(self.text, self._scan)
-            if found:
+            # A marker that begins before the one found, or a longer one at its place, may not be here as a whole yet.
+            safe = len(self.text) - (0 if self.ended else markers.held(self.text, self.pos))
+            found = markers.search(self.text, self.pos)
+            if found and found.start() < safe:
                 if found.start() > self.pos:
                     emit(self.text[self.pos : found.start()])
-                # A longer marker may begin at the same place and not be here as a whole yet.
-                if self.ended or not self._may_grow(markers, found):
-                    self.pos = found.end()
-                    return found.group()
-                self.pos = self._scan = found.start()
-            else:
-                safe = len(self.text) if self.ended else len(self.text) - markers.held(self.text, self.pos)
-                if safe > self.pos:
-                    emit(self.text[self.pos : safe])
-                self.pos = self._scan = safe
-                if self.ended:
-                    return None
+                self.pos = found.end()
+                return found.group()
+            if safe > self.pos:
+                emit(self.text[self.pos : safe])
+            self.pos = safe
+            if self.ended:
+                return None
             yield
 
     def take_until(self, markers: Markers) -> Step[tuple[str, str | None]]:
@@ -172,7 +173,7 @@ class Reader:
         """Consume one balanced JSON object or array and return its text; None where none begins or it never ends.
 
         Brackets inside of strings do not count: the end is found by JSON's grammar. At an unclosed one everything
-        up to the end of the text is consumed.
+        up to the end of the text is consumed; `raw` gives it back.
         """
         if (yield from self.peek(1)) not in ("{", "["):
             return None
@@ -212,19 +213,21 @@ class Reader:
                 return None
             yield
 
+    def flow(self, emit: Callable[[str], None]) -> Step[None]:
+        """Emit everything up to the end of the text, as it comes."""
+        while True:
+            if self.pos < len(self.text):
+                emit(self.text[self.pos :])
+            self.pos = len(self.text)
+            if self.ended:
+                return
+            yield
+
     def rest(self) -> Step[str]:
         """Everything up to the end of the text."""
         pieces: list[str] = []
-        while True:
-            pieces.append(self.text[self.pos :])
-            self.pos = len(self.text)
-            if self.ended:
-                return "".join(pieces)
-            yield
-
-    def _may_grow(self, markers: Markers, found: re.Match[str]) -> bool:
-        tail = self.text[found.start() :]
-        return any(len(text) > len(tail) and text.startswith(tail) for text in markers.texts)
+        yield from self.flow(pieces.append)
+        return "".join(pieces)
 
 
 def load_json(text: str) -> Json:
