@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from tcfuzz.dialects.base import Dialect, Marker, Stream, Traits
+from tcfuzz.dialects.chatml import ChatML
+from tcfuzz.dialects.deepseek_v31 import DeepSeekV31
+from tcfuzz.dialects.gemma4 import Gemma4
 from tcfuzz.dialects.hermes import Hermes
+from tcfuzz.dialects.llama4 import Llama4
+from tcfuzz.dialects.llama31 import Llama31
+from tcfuzz.dialects.mistral_nemo import MistralNemo
+from tcfuzz.dialects.qwen3 import Qwen3
+from tcfuzz.dialects.qwen3_coder import Qwen3Coder
 from tcfuzz.registry import Registry
 
 registry: Registry[Dialect] = Registry("dialect")
-for _dialect in (Hermes(),):
+for _dialect in (
+    ChatML(),
+    Hermes(),
+    Qwen3(),
+    Qwen3Coder(),
+    Gemma4(),
+    Llama31(),
+    Llama4(),
+    MistralNemo(),
+    DeepSeekV31(),
+):
     registry.add(_dialect.name, _dialect)
 
 get = registry.get

@@ -1,0 +1,465 @@
+"""`gemma4`: calls in tokens of their own, strings quoted by a token, keys sorted, results inside the model's turn.
+
+Source: Google's canonical chat template of 2026-07-09, in the form of the small models (e2b, e4b); the large ones (26b,
+31b) differ in the generation prompt alone. A calling message's text stands after its calls and their results, where it
+runs together with the answer that follows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from tcfuzz.case import Json, Message, Tool, ToolCall
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, to_json
+from tcfuzz.dialects.reader import JSON_WHITESPACE, Machine, Markers, Reader, Sink, Step, load_json
+from tcfuzz.errors import OutOfDomain
+
+BOS = "<bos>"
+TURN_OPEN, TURN_CLOSE = "<|turn>", "<turn|>"
+TOOL_OPEN, TOOL_CLOSE = "<|tool>", "<tool|>"
+CALL_OPEN, CALL_CLOSE = "<|tool_call>", "<tool_call|>"
+RESULT_OPEN, RESULT_CLOSE = "<|tool_response>", "<tool_response|>"
+CHANNEL_OPEN, CHANNEL_CLOSE = "<|channel>", "<channel|>"
+THOUGHT = "thought\n"
+QUOTE = '<|"|>'
+
+
+# -- values ----------------------------------------------------------------------------------------------------------
+
+
+def sorted_items(mapping: Mapping[str, Json]) -> list[tuple[str, Json]]:
+    """The items as Jinja's `dictsort` orders them: by lower-cased key, ties as they stand."""
+    return sorted(mapping.items(), key=lambda item: item[0].lower())
+
+
+def value_text(value: Json, *, quoted_keys: bool = False) -> str:
+    """One value. Keys are bare in calls and results, quoted in declarations."""
+    if isinstance(value, str):
+        return f"{QUOTE}{value}{QUOTE}"
+    if isinstance(value, Mapping):
+        return "{" + _members(value, quoted_keys) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join([value_text(item, quoted_keys=quoted_keys) for item in value]) + "]"
+    if value is None or isinstance(value, bool):
+        return to_json(value)
+    return str(value)
+
+
+def _members(mapping: Mapping[str, Json], quoted_keys: bool = False) -> str:
+    quote = QUOTE if quoted_keys else ""
+    members = []
+    for key, value in sorted_items(mapping):
+        members.append(f"{quote}{key}{quote}:{value_text(value, quoted_keys=quoted_keys)}")
+    return ",".join(members)
+
+
+def call_text(call: ToolCall) -> str:
+    """One call. Raises OutOfDomain for what Python cannot write, as `to_json` does."""
+    try:
+        return f"{CALL_OPEN}call:{call.name}{{{_members(call.arguments)}}}{CALL_CLOSE}"
+    except (RecursionError, ValueError) as error:
+        raise OutOfDomain(f"no text for the arguments: {error}") from None
+
+
+def thought_text(reasoning: str | None) -> str:
+    """The thought channel; nothing for no reasoning."""
+    return f"{CHANNEL_OPEN}{THOUGHT}{reasoning}\n{CHANNEL_CLOSE}" if reasoning else ""
+
+
+def without_thoughts(text: str) -> str:
+    """An assistant's text as history shows it: channels cut out, trimmed."""
+    return "".join(part.split(CHANNEL_OPEN)[0] for part in text.split(CHANNEL_CLOSE)).strip()
+
+
+# -- declarations ----------------------------------------------------------------------------------------------------
+
+
+def declaration(tool: Tool) -> str:
+    """One tool in the system turn."""
+    text = f"declaration:{tool.name}{{description:{QUOTE}{tool.description or ''}{QUOTE}"
+    if tool.parameters:
+        text += f",parameters:{{{_parameters(tool.parameters)}}}"
+    return f"{TOOL_OPEN}{text}}}{TOOL_CLOSE}"
+
+
+def _parameters(schema: Mapping[str, Json]) -> str:
+    parts = []
+    if schema.get("properties"):
+        parts.append(f"properties:{{{_properties(schema['properties'])}}}")
+    if schema.get("required"):
+        parts.append(f"required:{_names(schema['required'])}")
+    if schema.get("type"):
+        parts.append(f"type:{_type(schema)}")
+    return ",".join(parts)
+
+
+def _properties(properties: Mapping[str, Json], leave_out: Iterable[str] = ()) -> str:
+    return ",".join([f"{k}:{{{_property(v)}}}" for k, v in sorted_items(properties) if k not in leave_out])
+
+
+def _property(schema: Json) -> str:
+    """What the format has a place for: description, enum, items, nullable, properties, required and type.
+
+    A schema that is no object (`true`, or a keyword's value shown as a property) says none of it.
+    """
+    if not isinstance(schema, Mapping):
+        schema = {}
+    kind = str(schema.get("type", "")).upper()
+    parts = []
+    if schema.get("description"):
+        parts.append(f"description:{QUOTE}{schema['description']}{QUOTE}")
+    if schema.get("enum"):
+        parts.append(f"enum:{value_text(schema['enum'], quoted_keys=True)}")
+    if kind == "ARRAY" and isinstance(schema.get("items"), Mapping) and schema["items"]:
+        parts.append(f"items:{{{_items(schema['items'])}}}")
+    if schema.get("nullable"):
+        parts.append("nullable:true")
+    if kind == "OBJECT":
+        parts.extend(_object(schema))
+    return ",".join([*parts, f"type:{_type(schema)}"])
+
+
+def _object(schema: Mapping[str, Json]) -> list[str]:
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping):
+        parts = [f"properties:{{{_properties(properties)}}}"]
+    else:
+        # Without properties the schema's own keywords are shown as if they were some.
+        parts = [f"properties:{{{_properties(schema, _SCHEMA_WORDS)}}}"]
+    return [*parts, f"required:{_names(schema['required'])}"] if schema.get("required") else parts
+
+
+_SCHEMA_WORDS = ("description", "type", "properties", "required", "nullable")
+
+
+def _items(schema: Mapping[str, Json]) -> str:
+    return ",".join([f"{key}:{_item(key, value)}" for key, value in sorted_items(schema) if value is not None])
+
+
+def _item(key: str, value: Json) -> str:
+    if key == "properties":
+        return f"{{{_properties(value)}}}" if isinstance(value, Mapping) else "{}"
+    if key == "required":
+        return _names(value)
+    if key == "type":
+        return value_text(value.upper() if isinstance(value, str) else [kind.upper() for kind in value])
+    return value_text(value, quoted_keys=True)
+
+
+def _names(names: Iterable[str]) -> str:
+    return "[" + ",".join([f"{QUOTE}{name}{QUOTE}" for name in names]) + "]"
+
+
+def _type(schema: Mapping[str, Json]) -> str:
+    return f"{QUOTE}{str(schema.get('type', '')).upper()}{QUOTE}"
+
+
+# -- conversations ---------------------------------------------------------------------------------------------------
+
+
+def _system_turn(head: Message | None, tools: Sequence[Tool], thinking: bool) -> str:
+    text = (head.content or "").strip() if head else ""
+    think = "<|think|>\n" if thinking else ""
+    return f"{TURN_OPEN}system\n{think}{text}{''.join(map(declaration, tools))}{TURN_CLOSE}\n"
+
+
+def _results(messages: Sequence[Message], index: int) -> list[Message]:
+    """The results that follow a calling message at once."""
+    end = index + 1
+    while end < len(messages) and messages[end].role == "tool":
+        end += 1
+    return list(messages[index + 1 : end]) if messages[index].tool_calls else []
+
+
+def _result_text(calls: Sequence[ToolCall], result: Message) -> str:
+    named = [call.name for call in calls if call.id == result.tool_call_id]
+    name = named[-1] if named else result.name or "unknown"
+    return f"{RESULT_OPEN}response:{name}{{value:{value_text(result.content)}}}{RESULT_CLOSE}"
+
+
+def _turn(messages: Sequence[Message], index: int, previous: str | None, thought: str) -> str:
+    """One message with the results of its calls; an assistant's messages in a row share one turn."""
+    message = messages[index]
+    model = message.role == "assistant"
+    results = _results(messages, index)
+    following = next((m.role for m in messages[index + 1 :] if m.role != "tool"), None)
+    content = without_thoughts(message.content or "") if model else (message.content or "").strip()
+    opening = "" if model and previous == "assistant" else f"{TURN_OPEN}{'model' if model else message.role}\n"
+    if message.tool_calls and not results:
+        closing = RESULT_OPEN
+    elif (model and following == "assistant") or (results and not content and following is None):
+        closing = ""
+    else:
+        closing = f"{TURN_CLOSE}\n"
+    calls = "".join(map(call_text, message.tool_calls))
+    answers = "".join(_result_text(message.tool_calls, result) for result in results)
+    return f"{opening}{thought}{calls}{answers}{content}{closing}"
+
+
+# -- parsing ---------------------------------------------------------------------------------------------------------
+
+_NAME_END = Markers(["{", CALL_OPEN, CALL_CLOSE])
+_KEY_END = Markers([":", ",", "{", "}", QUOTE, CALL_OPEN, CALL_CLOSE])
+_VALUE_END = Markers([",", "{", "}", "[", "]", QUOTE, CALL_OPEN, CALL_CLOSE])
+_STRING_END = Markers([QUOTE])
+_JSON_STRING_END = Markers(['"'])
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_WORDS = {"true": "true", "false": "false", "null": "null", "None": "null"}
+
+
+class _Malformed(Exception):
+    """The text is no call after all."""
+
+
+def _bare(text: str) -> str:
+    """JSON for a value without quotes: a word of its own, a number, or a string whose quotes were forgotten."""
+    if text in _WORDS:
+        return _WORDS[text]
+    return text if _JSON_NUMBER.fullmatch(text) else to_json(text)
+
+
+class _Respelling:
+    """Reads the arguments of a call and spells them as JSON, token by token, however deep they nest."""
+
+    def __init__(self, read: Reader) -> None:
+        self.read = read
+        self.json: list[str] = []
+        self.closers: list[str] = []
+
+    def arguments(self) -> Step[str]:
+        """JSON for everything from after `{` to its `}`. Raises _Malformed."""
+        self._open("{")
+        while self.closers:
+            if self.closers[-1] == "}" and self.json[-1] in "{,":
+                yield from self._key()
+            else:
+                yield from self._value()
+        return "".join(self.json)
+
+    def _open(self, bracket: str) -> None:
+        self.json.append(bracket)
+        self.closers.append("}" if bracket == "{" else "]")
+
+    def _until(self, markers: Markers) -> Step[tuple[str, str]]:
+        """Text up to a marker, without white space around it, and the marker."""
+        text, marker = yield from self.read.take_until(markers)
+        if marker is None:
+            raise _Malformed
+        if marker in (CALL_OPEN, CALL_CLOSE):
+            # The call breaks off here: what follows is read afresh.
+            self.read.pos -= len(marker)
+            raise _Malformed
+        return text.strip(JSON_WHITESPACE), marker
+
+    def _quoted(self, end: Markers = _STRING_END) -> Step[None]:
+        text, marker = yield from self.read.take_until(end)
+        if marker is None:
+            raise _Malformed
+        self.json.append(to_json(text))
+
+    def _key(self) -> Step[None]:
+        """A key and its colon, or the end of an empty object. Keys in quotes are read, too."""
+        yield from self.read.spaces()
+        if (yield from self.read.literal('"')):
+            yield from self._quoted(_JSON_STRING_END)
+            text, marker = yield from self._until(_KEY_END)
+        else:
+            text, marker = yield from self._until(_KEY_END)
+            if marker == "}" and not text and self.json[-1] == "{":
+                self._close("}")
+                return
+            if marker == QUOTE and not text:
+                yield from self._quoted()
+                text, marker = yield from self._until(_KEY_END)
+            elif text:
+                self.json.append(to_json(text))
+                text = ""
+        if marker != ":" or text or self.json[-1] in "{,":
+            raise _Malformed
+        self.json.append(":")
+
+    def _value(self) -> Step[None]:
+        """A value, or what stands between two of them."""
+        wanted = self.json[-1] in "[,:"
+        text, marker = yield from self._until(_VALUE_END)
+        if marker in "{[" or marker == QUOTE:
+            if text or not wanted:
+                raise _Malformed
+            if marker == QUOTE:
+                yield from self._quoted()
+            else:
+                self._open(marker)
+            return
+        if text and wanted:
+            self.json.append(_bare(text))
+        elif text or (wanted and (self.json[-1] != "[" or marker != "]")):
+            raise _Malformed
+        if marker == ",":
+            self.json.append(",")
+        else:
+            self._close(marker)
+
+    def _close(self, bracket: str) -> None:
+        if self.closers.pop() != bracket:
+            raise _Malformed
+        self.json.append(bracket)
+
+
+def _read_call(read: Reader) -> Step[tuple[str, dict[str, Json]]]:
+    """The rest of a call after its open token, whose close token may be missing at the very end of the text."""
+    yield from read.spaces()
+    if not (yield from read.literal("call:")):
+        raise _Malformed
+    name, marker = yield from read.take_until(_NAME_END)
+    if marker in (CALL_OPEN, CALL_CLOSE):
+        read.pos -= len(marker)
+    if marker != "{" or not name.strip(JSON_WHITESPACE):
+        raise _Malformed
+    text = yield from _Respelling(read).arguments()
+    yield from read.spaces()
+    if not (yield from read.literal(CALL_CLOSE)) and not read.at_end:
+        raise _Malformed
+    try:
+        return name.strip(JSON_WHITESPACE), load_json(text)
+    except ValueError:
+        raise _Malformed from None
+
+
+_RESULT = re.compile(
+    re.escape(RESULT_OPEN)
+    + r"response:([^{]*)\{value:(?:"
+    + re.escape(QUOTE)
+    + "(.*?)"
+    + re.escape(QUOTE)
+    + r"|null)\}"
+    + re.escape(RESULT_CLOSE),
+    re.DOTALL,
+)
+
+
+class Gemma4(Dialect):
+    """The canonical format of 2026-07-09. `empty_thought`: the generation prompt of the large models."""
+
+    name = "gemma4"
+    summary = "Gemma 4, template of 2026-07-09 (e2b, e4b form)"
+    markers = (
+        Marker(BOS, "bos"),
+        Marker(TURN_OPEN, "turn"),
+        Marker(TURN_CLOSE, "turn"),
+        Marker(CALL_OPEN, "call-open"),
+        Marker(CALL_CLOSE, "call-close"),
+        Marker(QUOTE, "quote"),
+        Marker(RESULT_OPEN, "result-open"),
+        Marker(RESULT_CLOSE, "result-close"),
+        Marker(TOOL_OPEN, "tools-open"),
+        Marker(TOOL_CLOSE, "tools-close"),
+        Marker(CHANNEL_OPEN, "reasoning-open"),
+        Marker(CHANNEL_CLOSE, "reasoning-close"),
+        Marker("<|think|>", "toggle"),
+        Marker("<|image|>", "media"),
+        Marker("<|audio|>", "media"),
+        Marker("<|video|>", "media"),
+        Marker("<eos>", "stop"),
+        Marker("call:", "call-open", special=False),
+    )
+    turn_ends = (f"{TURN_CLOSE}\n", TURN_CLOSE, RESULT_OPEN)
+    traits = Traits(
+        kind="custom",
+        key_order="sorted",
+        reasoning=True,
+        content_trim="outer",
+        text_trim=frozenset({"system", "developer", "user", "assistant"}),
+        string_arguments="refused",
+        options={"enable_thinking": (False, True), "preserve_thinking": (False, True)},
+    )
+
+    _openers = Markers([CALL_OPEN, CHANNEL_OPEN, CHANNEL_CLOSE])
+    _thought_end = Markers([f"\n{CHANNEL_CLOSE}", CHANNEL_CLOSE])
+
+    def __init__(self, *, empty_thought: bool = False) -> None:
+        self.empty_thought = empty_thought
+
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
+    ) -> str:
+        head = messages[0] if messages and messages[0].role in ("system", "developer") else None
+        rest = messages[1:] if head else messages
+        thinking = bool(options.get("enable_thinking"))
+        parts = [BOS, _system_turn(head, tools, thinking) if head or tools or thinking else ""]
+        last_user = max((i for i, message in enumerate(rest) if message.role == "user"), default=-1)
+        spoken = [i for i, message in enumerate(rest) if message.role != "tool"]
+        previous: str | None = None
+        for i in spoken:
+            shown = i > last_user or (options.get("preserve_thinking") and rest[i].tool_calls)
+            parts.append(_turn(rest, i, previous, thought_text(rest[i].reasoning_content) if shown else ""))
+            previous = rest[i].role
+        if add_generation_prompt:
+            called = spoken[-1] if spoken and rest[spoken[-1]].tool_calls else None
+            parts.append(self._generation_prompt(None if called is None else bool(_results(rest, called)), thinking))
+        return "".join(parts)
+
+    def _generation_prompt(self, answered: bool | None, thinking: bool) -> str:
+        """`answered`: whether the last message's calls have results, None where it has no calls."""
+        if answered is None:
+            closed = f"{CHANNEL_OPEN}{THOUGHT}{CHANNEL_CLOSE}" if self.empty_thought and not thinking else ""
+            return f"{TURN_OPEN}model\n{closed}"
+        return f"{CHANNEL_OPEN}{THOUGHT}" if answered and thinking else ""
+
+    def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
+        calls = "".join(map(call_text, reply.tool_calls))
+        return f"{thought_text(reply.reasoning_content)}{reply.content or ''}{calls}"
+
+    def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:
+        while (marker := (yield from read.text_until(self._openers, out.content))) is not None:
+            if marker == CHANNEL_OPEN:
+                yield from read.literal(THOUGHT)
+                yield from read.text_until(self._thought_end, out.reasoning)
+            elif marker == CALL_OPEN:
+                read.anchor(CALL_OPEN)
+                try:
+                    name, arguments = yield from _read_call(read)
+                except _Malformed:
+                    out.content(read.raw())
+                else:
+                    read.raw()
+                    out.call(name, arguments)
+            # A channel's end on its own is dropped: history cannot show it in an assistant's text either.
+
+    def template_limit(
+        self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
+    ) -> str | None:
+        for index, message in enumerate(messages):
+            if message.role == "tool" and not _follows_call(messages, index):
+                return "drops a result that follows no call"
+        for tool in tools:
+            if tool.parameters and not tool.parameters.get("type"):
+                return "loses the closing brace of parameters without a type"
+            if any(schema.get("enum") and not _is_string(schema) for schema in _declared(tool.parameters or {})):
+                return "drops the enum of a parameter that is no string"
+        return None
+
+    def result_bindings(self, prompt: str) -> list[tuple[str, str]] | None:
+        return [(found[1], found[2] or "") for found in _RESULT.finditer(prompt)]
+
+
+def _follows_call(messages: Sequence[Message], index: int) -> bool:
+    while index > 0 and messages[index].role == "tool":
+        index -= 1
+    return bool(messages[index].tool_calls)
+
+
+def _is_string(schema: Mapping[str, Json]) -> bool:
+    return str(schema.get("type", "")).upper() == "STRING"
+
+
+def _declared(schema: Mapping[str, Json]) -> Iterable[Mapping[str, Json]]:
+    """The schemas of all properties that a declaration shows, nested ones too."""
+    properties = schema.get("properties")
+    shown = properties.values() if isinstance(properties, Mapping) else schema.values()
+    for inner in shown:
+        if isinstance(inner, Mapping):
+            yield inner
+            yield from _declared(inner)
+    if isinstance(schema.get("items"), Mapping):
+        yield from _declared(schema["items"])
