@@ -310,7 +310,8 @@ class Campaign:
 
     def _derived_seed(self, *parts: object) -> int:
         """A seed of its own for each batch: one number for all would draw the same cases everywhere."""
-        named = (self.plan.seed, self.target.name, self.target.model, *parts)
+        rules = ",".join(oracle.id for oracle in self.plan.oracles)
+        named = (self.plan.seed, self.target.name, self.target.model, rules, *parts)
         return int.from_bytes(hashlib.sha256("|".join(map(str, named)).encode()).digest()[:8], "big")
 
     # -- one batch ---------------------------------------------------------------------------------------------------

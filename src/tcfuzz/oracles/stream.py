@@ -89,7 +89,8 @@ def chunkings(text: str, atoms: Sequence[str], sizes: Sequence[int], most_cuts: 
     """Ways to cut a text, each once, those that every server meets first.
 
     In one piece; with special tokens atomic: token by token, in pieces of `sizes`, and split in two at up to
-    `most_cuts` places spread over the text (once for each number); then the same by characters, which splits special tokens, too.
+    `most_cuts` places spread over the text (once for each number); then the same by characters, which splits
+    special tokens, too.
     """
     seen: set[Chunks] = set()
     for units in (atoms, list(text)):

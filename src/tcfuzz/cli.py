@@ -1,0 +1,320 @@
+"""The command line: says what to do, does nothing itself.
+
+Exit codes: 0 nothing new; 1 findings; 2 wrong usage, or nothing was executed; 3 the target could not be reached;
+130 interrupted without findings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+import tcfuzz
+from tcfuzz import codec, crashers, journal, listing, targets
+from tcfuzz.config import Config, TargetConfig, load
+from tcfuzz.crashers import CrasherWriter
+from tcfuzz.errors import TcfuzzError, UsageError
+from tcfuzz.escape import visible
+from tcfuzz.events import Summary
+from tcfuzz.reports import json_report, junit
+from tcfuzz.reports.replay import ReplayReport
+from tcfuzz.reports.show import show
+from tcfuzz.reports.terminal import TerminalReport
+from tcfuzz.session import (
+    DEFAULT_TIMEOUT,
+    Listener,
+    Replayer,
+    RunOptions,
+    Session,
+    TargetResult,
+    TargetSpec,
+    configured,
+    opened,
+    read_tools,
+)
+
+EXAMPLES = """\
+examples:
+  tcfuzz target local                                      the built-in dialects against themselves
+  tcfuzz target python:my_agent/parser.py --dialect hermes a parser of your own
+  tcfuzz target jinja --template chat_template.jinja       a chat template, as Hugging Face renders it
+  tcfuzz replay crashers/                                  what was found before
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is the process's."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    try:
+        code: int = arguments.run(arguments)
+    except TcfuzzError as error:
+        _error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _error("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def entry_point() -> None:
+    """The `tcfuzz` script."""
+    sys.exit(main())
+
+
+def _error(text: str) -> None:
+    print(f"tcfuzz: {visible(text)}", file=sys.stderr)
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+# -- target ------------------------------------------------------------------------------------------------------------
+
+
+def _target(arguments: argparse.Namespace) -> int:
+    config = load(Path.cwd())
+    spec, options = _chosen(arguments, config)
+    options.plan()
+    console = _console()
+    _tell_stale(console, options.crashers)
+    results: list[TargetResult] = []
+    with opened(spec) as found:
+        for target in found:
+            results.append(_run_one(console, options, spec, target, several=len(found) > 1))
+            if results[-1].summary.interrupted:
+                break
+    _write_reports(arguments, results)
+    return _conclude(console, results)
+
+
+def _chosen(arguments: argparse.Namespace, config: Config) -> tuple[TargetSpec, RunOptions]:
+    """What was typed goes before what is configured for a target of that name, and that before what holds for all."""
+    known = {target.name: target for target in config.targets}
+    spec, options = configured(config, known.get(arguments.name, TargetConfig(name=arguments.name)))
+    spec = replace(
+        spec,
+        dialect=arguments.dialect or spec.dialect,
+        template=arguments.template or spec.template,
+        timeout=arguments.timeout or spec.timeout,
+    )
+    typed = {
+        "crashers": arguments.crashers,
+        "oracles": tuple(arguments.oracle or ()),
+        "features": tuple(arguments.feature or ()),
+        "max_examples": arguments.max_examples,
+        "max_time": arguments.max_time,
+        "seed": arguments.seed,
+        "tools": read_tools(arguments.tools) if arguments.tools else (),
+        "reference": arguments.reference,
+    }
+    given = {name: value for name, value in typed.items() if value not in (None, ())}
+    return spec, replace(options, **given, shard=arguments.shard, strict=arguments.strict or options.strict)
+
+
+def _run_one(
+    console: Console, options: RunOptions, spec: TargetSpec, target: targets.Target, *, several: bool
+) -> TargetResult:
+    reports: list[TerminalReport] = []
+
+    def listeners(writer: CrasherWriter) -> list[Listener]:
+        reports.append(TerminalReport(console, crasher_path=writer.path, known=writer.is_known, brief=several))
+        return [reports[0]]
+
+    try:
+        result = Session(options, listeners).run(spec, target)
+    finally:
+        for report in reports:
+            report.close()
+    ReplayReport(console).known(result)
+    if result.error is not None:
+        _error(str(result.error))
+    return result
+
+
+def _tell_stale(console: Console, root: Path) -> None:
+    for path in journal.stale(root):
+        console.print(
+            f"[yellow]a former run ended while it tested this case:[/] {escape(visible(str(path)))} "
+            f"[dim](look at it: tcfuzz show {escape(visible(str(path)))}; then remove the file)[/]"
+        )
+
+
+def _write_reports(arguments: argparse.Namespace, results: Sequence[TargetResult]) -> None:
+    if arguments.json:
+        shapes = [json_report.report(r.summary, r.paths.get, r.known) for r in results]
+        json_report.write(arguments.json, shapes[0] if len(shapes) == 1 else json_report.combine(shapes))
+    if arguments.junit:
+        junit.write(arguments.junit, [(r.summary, r.paths.get) for r in results])
+
+
+def _conclude(console: Console, results: Sequence[TargetResult]) -> int:
+    codes = [result.exit_code for result in results]
+    for result in results:
+        if result.exit_code == 2 and result.error is None:
+            _error(_nothing_tested(result.summary))
+    interrupted = any(result.summary.interrupted for result in results)
+    for code in (3, 1, 2):
+        if code in codes and not (code == 2 and interrupted):
+            return code
+    return 130 if interrupted else 0 if results else 2
+
+
+def _nothing_tested(summary: Summary) -> str:
+    reasons = sorted({f"{oracle}: {reason}" for oracle, reason in summary.left_out.items()})
+    why = "; ".join(reasons[:3]) or "no case came to a verdict"
+    return f"{summary.target}: nothing was tested, so nothing is green ({why}); see: tcfuzz list oracles"
+
+
+# -- replay, show ------------------------------------------------------------------------------------------------------
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    paths = crashers.find(arguments.paths)
+    if not paths:
+        raise UsageError(f"{' '.join(map(str, arguments.paths))}: no crashers there, so nothing was replayed")
+    console = _console()
+    replayer, report = Replayer(arguments.timeout), ReplayReport(console)
+    try:
+        for path in paths:
+            report(replayer(path))
+    finally:
+        replayer.close()
+    return report.conclude(strict=arguments.strict)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    console = _console()
+    if arguments.path.name.startswith(journal.PREFIX):
+        candidate = journal.read_candidate(arguments.path)
+        print(codec.dumps(codec.case_to_json(candidate.case)), end="")
+        return 0
+    show(console, crashers.read(arguments.path), arguments.path)
+    return 0
+
+
+# -- list, doctor ------------------------------------------------------------------------------------------------------
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    listing.LISTS[arguments.what](_console())
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    return listing.doctor(_console())
+
+
+# -- the parser --------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is one line: what is wrong and what to type."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        _error(f"{message} (see: {self.prog} --help)")
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tcfuzz",
+        description="Fuzzes tool-call translators: chat templates, tool-call parsers and their streams.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tcfuzz {tcfuzz.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    _add_target(commands)
+    _add_replay(commands)
+    _add_others(commands)
+    return parser
+
+
+def _add_target(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("target", help="fuzz one target", description="Fuzzes one target.")
+    command.add_argument("name", metavar="NAME", help="local[:DIALECT], jinja, python:FILE_OR_MODULE[:NAME]")
+    command.add_argument("--dialect", metavar="D", help="the reference to compare with (tcfuzz list dialects)")
+    command.add_argument("--template", metavar="FILE", type=Path, help="a chat template, for jinja")
+    command.add_argument("--reference", metavar="FILE", type=Path, help="a chat template that prompts must equal")
+    command.add_argument("--oracle", metavar="O", action="append", help="only this rule (repeatable)")
+    command.add_argument("--feature", metavar="F", action="append", help="only this kind of input (repeatable)")
+    command.add_argument("--max-examples", metavar="N", type=_positive, help="stop after N cases (default 4000)")
+    command.add_argument("--max-time", metavar="T", type=_seconds, help="stop after T: 60, 60s, 10m")
+    command.add_argument("--seed", metavar="N", type=int, help="another seed draws other cases (default 0)")
+    command.add_argument("--shard", metavar="i/N", type=_shard, default=(0, 1), help="run part i of N (1/4 … 4/4)")
+    command.add_argument("--tools", metavar="FILE", type=Path, help="your own tool definitions, OpenAI or MCP shape")
+    command.add_argument("--timeout", metavar="T", type=_seconds, help="longest time for one call (default 5s)")
+    command.add_argument("--crashers", metavar="DIR", type=Path, help="where crashers live (default crashers)")
+    command.add_argument("--strict", action="store_true", help="findings for information fail, too")
+    command.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
+    command.add_argument("--junit", metavar="FILE", type=Path, help="write the result as JUnit XML")
+    command.set_defaults(run=_target)
+
+
+def _add_replay(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("replay", help="replay crasher files or folders", description=_replay_help())
+    command.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="crasher files or folders")
+    command.add_argument(
+        "--timeout", metavar="T", type=_seconds, default=DEFAULT_TIMEOUT, help="longest time for one call (5s)"
+    )
+    command.add_argument("--strict", action="store_true", help="exit 1 while any crasher fails, open ones too")
+    command.set_defaults(run=_replay)
+
+
+def _replay_help() -> str:
+    return (
+        "Replays crashers. An open one that fails as recorded is known and no error; one that passes now, fails "
+        "otherwise or comes and goes makes the exit code 1, as does a fixed one that fails again."
+    )
+
+
+def _add_others(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("show", help="show one crasher side by side")
+    command.add_argument("path", metavar="CRASHER", type=Path)
+    command.set_defaults(run=_show)
+    command = commands.add_parser("list", help="what there is: targets, dialects, oracles, features")
+    command.add_argument("what", metavar="WHAT", choices=sorted(listing.LISTS), help=", ".join(sorted(listing.LISTS)))
+    command.set_defaults(run=_list)
+    command = commands.add_parser("doctor", help="which targets can run here, and how to get the others")
+    command.set_defaults(run=_doctor)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text)
+    if not found or not float(found.group(1)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: 60, 60s or 10m")
+    return float(found.group(1)) * {"s": 1, "m": 60, "h": 3600, None: 1}[found.group(2)]
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found.group(1)) <= int(found.group(2)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shard: 1/4 is the first of four")
+    return int(found.group(1)) - 1, int(found.group(2))
+
+
+if __name__ == "__main__":
+    entry_point()
