@@ -260,6 +260,8 @@ class Observation:
         if start is None:
             return None
         gained = after.value[start:]
+        if self.dialect and after.value.startswith(before.value):
+            gained = self.dialect.opened_by(before.value) + gained
         return Answer(self.dialect.strip_turn_end(gained) if self.dialect else gained)
 
     def _reply_start(self, after: str) -> int | None:

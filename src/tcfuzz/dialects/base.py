@@ -266,6 +266,10 @@ class Dialect(ABC):
         reasoning = (message.reasoning_content or "").strip()
         return replace(message, content=content or None, reasoning_content=reasoning or None)
 
+    def opened_by(self, prompt: str) -> str:
+        """The beginning of a reply that stands in the prompt already (a thought that it opens); empty for none."""
+        return ""
+
     def strip_turn_end(self, text: str) -> str:
         """A rendered reply without its end of turn."""
         for end in self.turn_ends:

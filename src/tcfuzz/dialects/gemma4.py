@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, to_json
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
 from tcfuzz.dialects.reader import JSON_WHITESPACE, Machine, Markers, Reader, Sink, Step, load_json
 from tcfuzz.errors import OutOfDomain
 
@@ -407,6 +407,7 @@ class Gemma4(Dialect):
         return f"{CHANNEL_OPEN}{THOUGHT}" if answered and thinking else ""
 
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
+        refuse_markers(reply.content, [CALL_OPEN, CHANNEL_OPEN, CHANNEL_CLOSE], "content")
         calls = "".join(map(call_text, reply.tool_calls))
         return f"{thought_text(reply.reasoning_content)}{reply.content or ''}{calls}"
 
@@ -425,6 +426,10 @@ class Gemma4(Dialect):
                     read.raw()
                     out.call(name, arguments)
             # A channel's end on its own is dropped: history cannot show it in an assistant's text either.
+
+    def opened_by(self, prompt: str) -> str:
+        opening = f"{CHANNEL_OPEN}{THOUGHT}"
+        return opening if prompt.endswith(opening) else ""
 
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]

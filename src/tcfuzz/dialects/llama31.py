@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, to_json
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
 from tcfuzz.dialects.json_call import ARGUMENT_KEYS, as_call
 from tcfuzz.dialects.reader import Machine, Reader, Sink, Step, load_json
 from tcfuzz.errors import OutOfDomain
@@ -124,7 +124,12 @@ class Llama31(Dialect):
         return BOS + "".join(turns) + (f"{HEADER_OPEN}assistant{HEADER_CLOSE}\n\n" if add_generation_prompt else "")
 
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
-        return call_object(reply.tool_calls) if reply.tool_calls else reply.content or ""
+        if reply.tool_calls:
+            return call_object(reply.tool_calls)
+        refuse_markers(reply.content, [PYTHON_TAG], "content")
+        if self.parse(reply.content or "").tool_calls:
+            raise OutOfDomain("content is itself a call")
+        return reply.content or ""
 
     def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:
         read.anchor()

@@ -11,9 +11,10 @@ import json
 from collections.abc import Sequence
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, to_json
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
 from tcfuzz.dialects.pythonic import call_list, read_calls, read_name, skip_to_end
 from tcfuzz.dialects.reader import Machine, Markers, Reader, Sink, Step
+from tcfuzz.errors import OutOfDomain
 
 BOS = "<|begin_of_text|>"
 HEADER_OPEN, HEADER_CLOSE = "<|header_start|>", "<|header_end|>"
@@ -101,6 +102,9 @@ class Llama4(Dialect):
         return BOS + "".join(turns) + (f"{HEADER_OPEN}assistant{HEADER_CLOSE}\n\n" if add_generation_prompt else "")
 
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
+        refuse_markers(reply.content, [PYTHON_OPEN, PYTHON_CLOSE], "content")
+        if self.parse(reply.content or "").tool_calls:
+            raise OutOfDomain("content is itself a list of calls")
         return (reply.content or "") + (call_list(reply.tool_calls) if reply.tool_calls else "")
 
     def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, to_json
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
 from tcfuzz.dialects.json_call import as_call
 from tcfuzz.dialects.reader import Machine, Markers, Reader, Sink, load_json
 from tcfuzz.errors import OutOfDomain
@@ -128,7 +128,10 @@ class MistralNemo(Dialect):
         return BOS + "".join(turns)
 
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
-        return call_list(reply.tool_calls) if reply.tool_calls else reply.content or ""
+        if reply.tool_calls:
+            return call_list(reply.tool_calls)
+        refuse_markers(reply.content, [CALLS_OPEN], "content")
+        return reply.content or ""
 
     def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:
         while (yield from read.text_until(self._markers, out.content)) is not None:
