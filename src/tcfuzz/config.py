@@ -24,7 +24,7 @@ from tcfuzz.errors import UsageError
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TargetConfig:
     """One target and what is set for it alone; None and empty: what holds for all."""
 
@@ -45,6 +45,7 @@ class TargetConfig:
 class Config:
     """The whole configuration. `max_time` and `timeout` (of one call) in seconds; None: the caller's default.
 
+    shards: parts of a target's campaign under pytest, a fixed number so that the cases do not depend on the workers.
     folder: what paths are relative to; source: the file that was read, None where there is none.
     """
 
@@ -52,13 +53,13 @@ class Config:
     source: Path | None = None
     targets: tuple[TargetConfig, ...] = (TargetConfig(name="local"),)
     crashers: Path = field(default=Path("crashers"))
-    seed: int | None = None
+    seed: int = 0
     max_examples: int | None = None
     max_time: float | None = None
-    shards: int | None = None
+    shards: int = 4
     oracles: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
-    timeout: float | None = None
+    timeout: float = 5.0
     strict: bool = False
 
 

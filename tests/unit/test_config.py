@@ -80,7 +80,7 @@ def test_its_own_file_goes_before_pyproject(tmp_path):
 def test_parents_are_not_searched(tmp_path):
     (tmp_path / "tcfuzz.toml").write_text("seed = 1")
     (tmp_path / "below").mkdir()
-    assert load(tmp_path / "below").seed is None
+    assert load(tmp_path / "below").seed == 0
 
 
 def test_paths_stay_relative_in_the_current_folder(tmp_path, monkeypatch):
