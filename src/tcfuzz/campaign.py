@@ -43,7 +43,7 @@ from tcfuzz.targets.base import Target
 
 PLAIN = "plain"
 """The row of the map for cases without any feature."""
-DEFAULT_EXAMPLES = 4000
+DEFAULT_EXAMPLES = 2000
 SWEEP_SHARE, PAIRS_SHARE = 0.6, 0.15
 SWEEP_CASES = (4, 30)
 PAIR_CASES, SWARM_CASES = 6, 30

@@ -19,7 +19,7 @@ from rich.markup import escape
 
 import tcfuzz
 from tcfuzz import codec, crashers, journal, listing, targets
-from tcfuzz.config import Config, TargetConfig, load
+from tcfuzz.config import Config, TargetConfig, load, parse_duration
 from tcfuzz.crashers import CrasherWriter
 from tcfuzz.errors import TcfuzzError, UsageError
 from tcfuzz.escape import visible
@@ -255,7 +255,7 @@ def _add_target(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--reference", metavar="FILE", type=Path, help="a chat template that prompts must equal")
     command.add_argument("--oracle", metavar="O", action="append", help="only this rule (repeatable)")
     command.add_argument("--feature", metavar="F", action="append", help="only this kind of input (repeatable)")
-    command.add_argument("--max-examples", metavar="N", type=_positive, help="stop after N cases (default 4000)")
+    command.add_argument("--max-examples", metavar="N", type=_positive, help="stop after N cases (default 2000)")
     command.add_argument("--max-time", metavar="T", type=_seconds, help="stop after T: 60, 60s, 10m")
     command.add_argument("--seed", metavar="N", type=int, help="another seed draws other cases (default 0)")
     command.add_argument("--shard", metavar="i/N", type=_shard, default=(0, 1), help="run part i of N (1/4 … 4/4)")
@@ -303,10 +303,10 @@ def _positive(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text)
-    if not found or not float(found.group(1)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: 60, 60s or 10m")
-    return float(found.group(1)) * {"s": 1, "m": 60, "h": 3600, None: 1}[found.group(2)]
+    try:
+        return parse_duration(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _shard(text: str) -> tuple[int, int]:

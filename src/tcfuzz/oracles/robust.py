@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from tcfuzz.case import Json, Message
 from tcfuzz.diff import as_json, message_difference, same
@@ -106,7 +106,8 @@ def truncation(observation: Observation) -> Verdict:
         return out_of_domain()
     text = observation.emitted
     # What a quick look found, a thorough one must find again: it tries the same places and more.
-    for cut in [cut for most in ((10, 40) if observation.thorough else (10,)) for cut in _cuts(text, most)]:
+    start = sum(observation.case.chunks)
+    for cut in [cut for most in ((6, 40) if observation.thorough else (6,)) for cut in _cuts(text, most, start)]:
         outcome = observation.parse(text[:cut])
         if isinstance(outcome, Answer):
             finding = _misread(observation, text[:cut], outcome.value)
@@ -115,12 +116,16 @@ def truncation(observation: Observation) -> Verdict:
     return Pass()
 
 
-def _cuts(text: str, most: int) -> Iterator[int]:
-    """Places to cut at, the last ones first (there most of a call is there), then spread over the text."""
+def _cuts(text: str, most: int, start: int) -> list[int]:
+    """Places to cut at: near the end, where most of a call is there, after structure, and spread over the text.
+
+    Those of one case differ from the next one's with `start`.
+    """
     near = [len(text) - back for back in range(1, min(4, len(text)))]
     structural = [i for i in range(1, len(text)) if text[i - 1] in '"}>,:|\n' or text[i] in '"}<,']
-    places = structural[:: max(1, len(structural) // most)] + list(range(1, len(text), max(1, len(text) // most)))
-    yield from sorted(dict.fromkeys(near + places), reverse=True)[: 2 * most]
+    places = [spread[start % step :: step] for spread in (structural, range(1, len(text)))
+              if (step := max(1, len(spread) // most))]  # fmt: skip
+    return list(dict.fromkeys([*near, *(cut for part in places for cut in part)]))
 
 
 def _misread(observation: Observation, text: str, got: Message) -> Finding | None:
@@ -164,7 +169,7 @@ def deterministic(observation: Observation) -> Verdict:
     """What changes from call to call defeats every cache and makes every other bug come and go."""
     findings: list[Finding | None] = []
     checked = False
-    times = 48 if observation.thorough else 3
+    times = 48 if observation.thorough else 2
     case = observation.case
     if observation.can("render") and case.reply is not None and not observation.template_limit:
         messages = observation.with_reply if observation.in_domain else case.messages

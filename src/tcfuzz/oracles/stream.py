@@ -34,7 +34,7 @@ def stream_equals_whole(observation: Observation) -> Verdict:
     if not isinstance(whole, Answer):
         return no_answer(whole)
     atomic = _atoms(text, observation.dialect.special_tokens if observation.dialect else ())
-    for chunks in chunkings(text, atomic, observation.case.chunks, (8, 40) if observation.thorough else (8,)):
+    for chunks in chunkings(text, atomic, observation.case.chunks, (4, 40) if observation.thorough else (4,)):
         finding = _compare(observation, text, chunks, whole.value)
         if finding is not None:
             return fail(finding) or Pass()
@@ -89,12 +89,12 @@ def chunkings(text: str, atoms: Sequence[str], sizes: Sequence[int], most_cuts: 
     """Ways to cut a text, each once, those that every server meets first.
 
     In one piece; with special tokens atomic: token by token, in pieces of `sizes`, and split in two at up to
-    `most_cuts` places spread over the text (once for each number); then the same by characters, which splits
-    special tokens, too.
+    `most_cuts` places spread over the text (once for each number), which differ with `sizes`; then the same by
+    characters, which splits special tokens, too.
     """
     seen: set[Chunks] = set()
     for units in (atoms, list(text)):
-        for chunks in ((text,), _long_safe(units), _pieces(units, sizes), *_two_way(units, most_cuts)):
+        for chunks in ((text,), _long_safe(units), _pieces(units, sizes), *_two_way(units, most_cuts, sum(sizes))):
             if chunks not in seen:
                 seen.add(chunks)
                 yield chunks
@@ -118,8 +118,8 @@ def _pieces(units: Sequence[str], sizes: Sequence[int]) -> Chunks:
     return tuple(chunks)
 
 
-def _two_way(units: Sequence[str], most_cuts: Sequence[int]) -> Iterator[Chunks]:
+def _two_way(units: Sequence[str], most_cuts: Sequence[int], start: int) -> Iterator[Chunks]:
     for most in most_cuts:
         step = max(1, -(-(len(units) - 1) // most))
-        for at in range(1, len(units), step):
+        for at in range(1 + start % step, len(units), step):
             yield "".join(units[:at]), "".join(units[at:])

@@ -14,8 +14,8 @@ from tcfuzz.oracles.base import RENDER, fail, oracle
 from tcfuzz.oracles.prompt import renderable
 
 CONVERSATION = (Message("user", "Go."),)
-MOST_CHANGES = 6
-"""Changes tried per case: each is a rendering; a campaign sees thousands of cases."""
+MOST_CHANGES = 3
+"""Changes tried per tool of a case: each is a rendering; a campaign sees thousands of cases."""
 
 
 @oracle(
@@ -58,7 +58,7 @@ def _stated(observation: Observation, tool: Tool) -> _Checked:
     if base is None:
         return False, None
     checked = False
-    for what, changed in _some(_changes(tool)):
+    for what, changed in _some(observation, list(_changes(tool))):
         other = _prompts(observation, changed)
         if other is None or other[1] == base[1]:
             continue  # the canonical declaration does not show it
@@ -95,12 +95,12 @@ def _go_json(text: str) -> str:
     return escaped
 
 
-def _some(changes: Iterator[tuple[str, Tool]]) -> list[tuple[str, Tool]]:
-    """A few of the changes, one of each kind first, then spread over the schema."""
-    every = list(changes)
-    first = {what: index for index, (what, _) in reversed(list(enumerate(every)))}
-    rest = [index for index in range(len(every)) if index not in first.values()]
-    return [every[index] for index in [*sorted(first.values()), *rest][:MOST_CHANGES]]
+def _some(observation: Observation, changes: list[tuple[str, Tool]]) -> list[tuple[str, Tool]]:
+    """A few of the changes, others from case to case; all of them in a thorough look."""
+    if observation.thorough or len(changes) <= MOST_CHANGES:
+        return changes
+    start = sum(observation.case.chunks) % len(changes)
+    return (changes + changes)[start : start + MOST_CHANGES]
 
 
 def _changes(tool: Tool) -> Iterator[tuple[str, Tool]]:
