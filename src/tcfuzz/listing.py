@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +11,7 @@ from rich.text import Text
 from tcfuzz import dialects, oracles, strategies, targets
 
 
-def _print(console: Console, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print(console: Console, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     if not console.is_terminal:
         # For a pipe: a line a thing, columns by tabs, whatever the width.
         for row in rows:

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from tcfuzz.case import Case, Json, Message, Tool, ToolCall, strings_of
 
-
 _Plain = Callable[[str], str]
 
 

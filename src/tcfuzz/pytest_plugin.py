@@ -35,7 +35,7 @@ _executed = pytest.StashKey[int]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let the word `tcfuzz` stand for the suite."""
-    wanted = [WORD == argument and not Path(config.invocation_params.dir, WORD).exists() for argument in config.args]
+    wanted = [argument == WORD and not Path(config.invocation_params.dir, WORD).exists() for argument in config.args]
     config.args[:] = [str(SUITE) if hit else arg for arg, hit in zip(config.args, wanted, strict=True)]
     if str(SUITE) in config.args:
         config.stash[_executed] = 0
