@@ -6,24 +6,21 @@ a declared limit is skipped, and enough must remain.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.dialects.gemma4 import Gemma4
 from tcfuzz.dialects.llama31 import Llama31, tool_list
 from tcfuzz.dialects.mistral_nemo import MistralNemo
+from tcfuzz.errors import OutOfDomain
+from tcfuzz.hf import ChatTemplate
 
 TEMPLATES = Path(__file__).parents[2].parent / "shared" / "templates"
 CASES = 2500
@@ -35,59 +32,37 @@ Render = Callable[..., str]
 # -- the templates -----------------------------------------------------------------------------------------------------
 
 
-def load(file: str, **tokens: str) -> Render:
+def load(file: str) -> Render:
     """Renders as Hugging Face does."""
     path = TEMPLATES / file
     if not path.is_file():
         pytest.skip(f"the real chat template {file} is not here (../shared/templates)")
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False)
-    environment.globals["raise_exception"] = refuse
-    template = environment.from_string(path.read_text(encoding="utf-8"))
+    template = ChatTemplate.from_file(path)
 
     def render(messages: list[Message], tools: list[Tool], add_generation_prompt: bool = True, **options: Json) -> str:
         return template.render(
-            messages=[message.to_openai() for message in messages],
-            tools=[tool.to_openai() for tool in tools] or None,
-            documents=None,
+            [message.to_openai() for message in messages],
+            [tool.to_openai() for tool in tools],
             add_generation_prompt=add_generation_prompt,
-            **tokens,
             **options,
         )
 
     return render
 
 
-def refuse(message: str) -> None:
-    raise jinja2.exceptions.TemplateError(message)
-
-
 # -- the conversations -------------------------------------------------------------------------------------------------
 
 PIECES = (
-    "a", "Zed", "é", "ß", "İ", "日本", "🙂", "e\u0301", "\u202e", "0", "1.0", "true", "null", "None", "{", "}", "[", "]", ",", ":", "'", '"',
-    "\\", "\\n", "<", ">", "&", "&amp;", "{{ x }}", "{% x %}", "{#", "<|", "|>", '<|"|>', "<|turn>", "<turn|>", "<|channel>",
-    "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<eos>", "<|eot_id|>", "<|python_tag|>", "[INST]", "[/INST]",
-    "[TOOL_CALLS]", "</s>", "<think>", "\x00", "\x1f", "\x7f", "\ud800", "%s", "$x",
+    "a", "Zed", "é", "ß", "İ", "日本", "🙂", "e\u0301", "\u202e", "0", "1.0", "true", "null", "None",
+    "{", "}", "[", "]", ",", ":", "'", '"', "\\", "\\n", "<", ">", "&", "&amp;", "{{ x }}", "{% x %}", "{#",
+    "<|", "|>", '<|"|>', "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>",
+    "<|tool_response>", "<eos>", "<|eot_id|>", "<|python_tag|>", "[INST]", "[/INST]", "[TOOL_CALLS]", "</s>",
+    "<think>", "\x00", "\x1f", "\x7f", "\ud800", "%s", "$x",
 )  # fmt: skip
 SPACES = (
-    "",
-    "",
-    "",
-    " ",
-    "\n",
-    "\t",
-    "\r\n",
-    "\x0b",
-    "\x1c",
-    "\x85",
-    "\xa0",
-    "\u2003",
-    "\u2028",
-    "\u3000",
-    "\u200b",
-    "\ufeff",
-)
+    "", "", "", " ", "\n", "\t", "\r\n", "\x0b", "\x1c", "\x85", "\xa0", "\u2003", "\u2028", "\u3000",
+    "\u200b", "\ufeff",
+)  # fmt: skip
 NAMES = ("f", "get_weather", "get_weather_2", "get-time", "a.b", "Z9")
 KEYS = (
     "a",
@@ -285,11 +260,11 @@ def no_options(rand: random.Random) -> dict[str, Json]:
     ids=["e2b", "31b"],
 )
 def test_gemma4_is_the_template(dialect: Dialect, file: str) -> None:
-    compared(dialect, load(file, bos_token="<bos>"), Shape(), thinking, whole)
+    compared(dialect, load(file), Shape(), thinking, whole)
 
 
 def test_llama31_is_the_template() -> None:
-    template = load("meta-llama-Llama-3.1-8B-Instruct.jinja", bos_token="<|begin_of_text|>")
+    template = load("meta-llama-Llama-3.1-8B-Instruct.jinja")
 
     def date(rand: random.Random) -> dict[str, Json]:
         return {"date_string": "1 Jan 2030"} if rand.random() < 0.3 else {}
@@ -311,6 +286,50 @@ def without_prose(ours: str, theirs: str, tools: list[Tool], seed: int) -> None:
 
 
 def test_mistral_nemo_is_the_template() -> None:
-    template = load("mistralai-Mistral-Nemo-Instruct-2407.jinja", bos_token="<s>", eos_token="</s>")
+    template = load("mistralai-Mistral-Nemo-Instruct-2407.jinja")
     shape = Shape(alternating=True, roles=("system",), null_content=False)
     compared(MistralNemo(), template, shape, no_options, whole)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "file", "shape"),
+    [
+        (Gemma4(), "gemma4_e2b_chat_template.jinja", Shape()),
+        (Llama31(), "meta-llama-Llama-3.1-8B-Instruct.jinja", Shape(calls=1, null_content=False)),
+        (
+            MistralNemo(),
+            "mistralai-Mistral-Nemo-Instruct-2407.jinja",
+            Shape(alternating=True, roles=("system",), null_content=False),
+        ),
+    ],
+    ids=["gemma4", "llama3.1", "mistral-nemo"],
+)
+def test_the_template_adds_what_the_model_says(dialect: Dialect, file: str, shape: Shape) -> None:
+    """A reply appended to the history adds its native text and an end of turn, where earlier prompts are prefixes."""
+    template = load(file)
+    done = 0
+    for seed in range(800):
+        maker = Maker(seed, shape)
+        # Tools and system text of mistral-nemo would move, text before calls moves in gemma4.
+        history = [Message("user", maker.text())]
+        reply = last_reply(maker, dialect)
+        if dialect.template_limit([*history, reply], [], {}):
+            continue
+        try:
+            said = dialect.emit(reply, [])
+        except OutOfDomain:
+            continue
+        before, after = template(history, []), template([*history, reply], [], False)
+        assert after.startswith(before), f"seed {seed}"
+        assert dialect.strip_turn_end(after[len(before) :]) == said, f"seed {seed}"
+        done += 1
+    assert done > 400
+
+
+def last_reply(maker: Maker, dialect: Dialect) -> Message:
+    """Calls without text, or text as the template shows it."""
+    if maker.maybe():
+        calls = tuple(maker.call() for _ in range(maker.random.randint(1, maker.shape.calls)))
+        return Message("assistant", None, maker.reasoning(), calls)
+    text = maker.text()
+    return Message("assistant", text.strip() if dialect.traits.content_trim == "outer" else text, maker.reasoning())

@@ -82,7 +82,8 @@ def _skip_string(read: Reader, quote: str) -> Step[bool]:
     while True:
         _, marker = yield from read.take_until(_INSIDE[quote])
         if marker == "\\":
-            read.pos += len((yield from read.peek(1)))
+            escaped = yield from read.peek(1)
+            read.pos += len(escaped)
         else:
             return marker == quote
 
