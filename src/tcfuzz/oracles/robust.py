@@ -146,7 +146,7 @@ def _misread(observation: Observation, text: str, got: Message) -> Finding | Non
     if got.tool_calls or (got.content or "").strip() or (got.reasoning_content or "").strip():
         return None
     reference = observation.dialect.normalise(observation.dialect.parse(text, observation.case.tools))
-    if reference.content or reference.reasoning_content or reference.tool_calls:
+    if (reference.content or "").strip() or reference.reasoning_content or reference.tool_calls:
         loss = "A cut-off call disappears without a trace: neither content nor call comes back."
         return Finding(
             "truncation", "parser", "silence", loss, "the text as content, or the call", as_openai(got), text=text
