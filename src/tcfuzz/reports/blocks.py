@@ -49,11 +49,17 @@ class Look:
         """A supplied text, everything in it visible."""
         return visible(text, ascii_only=self.ascii_only)
 
+    def native(self, text: str) -> str:
+        """A native text, unquoted: white space at its ends visible, too."""
+        space = "\\x20" if self.ascii_only else "␠"
+        left, right = len(text) - len(text.lstrip(" ")), len(text.rstrip(" "))
+        return space * left + self.show(text[left:right]) + space * (len(text) - max(right, left))
+
     def glyphs(self, text: str) -> str:
-        """A text of our own: its ornaments replaced where only ASCII can be shown."""
-        if not self.ascii_only:
-            return text
-        return visible("".join(_PLAIN_GLYPHS.get(character, character) for character in text), ascii_only=True)
+        """A sentence of ours with what was put into it: all visible, our ornaments in ASCII where it must be."""
+        if self.ascii_only:
+            text = "".join(_PLAIN_GLYPHS.get(character, character) for character in text)
+        return self.show(text)
 
     def clip(self, text: str, room: int) -> str:
         """At most `room` characters."""
@@ -105,9 +111,9 @@ def heading(name: str, finding: Finding, look: Look, facts: Iterable[str] = ()) 
     label = "FAIL" if finding.severity == "must" else finding.severity.upper()
     text = Text(f"{label} ", style="bold red" if finding.severity == "must" else "bold yellow")
     text.append(look.show(name), style="bold default")
-    details = [f"blame: {finding.blame}", look.show(finding.kind), *facts]
+    details = [f"blame: {finding.blame}", finding.kind, *facts]
     text.append(look.glyphs("  " + " · ".join(details)), style="not bold dim")
-    text.append("\n  " + look.glyphs(visible(finding.loss)), style="not bold default")
+    text.append("\n  " + look.glyphs(finding.loss), style="not bold default")
     return text
 
 
@@ -144,9 +150,9 @@ def case_lines(case: Case, finding: Finding, look: Look) -> Iterator[Text]:
         yield _folded("options", literal(case.options), look)
     text = finding.text if finding.text is not None else case.text
     if len(finding.chunks) > 1:
-        yield _folded("chunks", " | ".join(finding.chunks), look)
+        yield _folded("chunks", " ".join(map(literal, finding.chunks)), look)
     elif text is not None:
-        yield _folded("text", text, look)
+        yield _folded("text", text, look, native=True)
 
 
 def _messages(messages: tuple[Message, ...], look: Look) -> Iterator[Text]:
@@ -175,8 +181,9 @@ def tool_words(tool: Tool) -> str:
     return f"{tool.name}({'' if tool.parameters is None else literal(tool.parameters)}){description}"
 
 
-def _folded(name: str, value: str, look: Look) -> Text:
-    lines = fold(look.show(look.clip(value, look.room * MAX_LINES * 2)), look.room)
+def _folded(name: str, value: str, look: Look, *, native: bool = False) -> Text:
+    show = look.native if native else look.show
+    lines = fold(show(look.clip(value, look.room * MAX_LINES)), look.room)
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], look.glyphs(f"… ({len(value)} characters)")]
     return Text("\n").join(row("" if index else name, line) for index, line in enumerate(lines))

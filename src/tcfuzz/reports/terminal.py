@@ -108,7 +108,7 @@ class TerminalReport:
         found = f"{progress.bugs} finding{'' if progress.bugs == 1 else 's'}"
         parts = [progress.phase or "starting", f"{progress.cases:,} cases", f"{rate:,.0f}/s", found]
         parts += ["shrinking"] if progress.shrinking else []
-        return Text(self._look.glyphs(" · ".join([self._look.show(self._target), *parts])), style="dim")
+        return Text(self._look.glyphs(" · ".join([self._target, *parts])), style="dim")
 
     def _seen(self, bug: Bug) -> None:
         self._pending[bug.fingerprint.digest()] = bug
@@ -129,7 +129,7 @@ class TerminalReport:
         self._refresh()
 
     def _bug_words(self, bug: Bug) -> str:
-        return self._look.show(bug.id) + ": " + self._look.glyphs(self._look.show(bug.finding.loss))
+        return self._look.glyphs(f"{bug.id}: {bug.finding.loss}")
 
     # -- at the end ----------------------------------------------------------------------------------------------------
 
@@ -178,14 +178,14 @@ def summary_lines(summary: Summary, known: int, look: Look, *, brief: bool = Fal
     """The verdict with its numbers, then what was left out, could not be decided, or is only worth knowing."""
     yield _verdict(summary, known, look)
     if summary.interrupted:
-        yield Text(look.glyphs(f"  stopped: {look.show(summary.interrupted)}"), style="yellow")
+        yield Text(look.glyphs(f"  stopped: {summary.interrupted}"), style="yellow")
     if not brief:
         yield from _left_out(summary, look)
     for reason, count in summary.unknowns.items():
-        yield Text(look.glyphs(f"  not decided {count}×: {look.show(reason)}"), style="yellow")
+        yield Text(look.glyphs(f"  not decided {count}×: {reason}"), style="yellow")
     if not brief:
         for finding in summary.infos:
-            yield Text(look.glyphs(f"  info: {look.show(finding.oracle)}: {look.show(finding.loss)}"), style="dim")
+            yield Text(look.glyphs(f"  info: {finding.oracle}: {finding.loss}"), style="dim")
 
 
 def _verdict(summary: Summary, known: int, look: Look) -> Text:
@@ -197,7 +197,7 @@ def _verdict(summary: Summary, known: int, look: Look) -> Text:
     if known:
         found += f" ({new} new, {known} known)"
     text = Text(f"{word:<4} ", style=style)
-    target = f"{look.show(summary.target)}: {numbers}, {'nothing was tested' if nothing and not new else found}"
+    target = f"{summary.target}: {numbers}, {'nothing was tested' if nothing and not new else found}"
     text.append(look.glyphs(target), style="default")
     return text
 
@@ -207,4 +207,4 @@ def _left_out(summary: Summary, look: Look) -> Iterator[Text]:
     for oracle, reason in summary.left_out.items():
         reasons.setdefault(reason, []).append(oracle)
     for reason, oracles in reasons.items():
-        yield Text(look.glyphs(f"  left out: {look.show(', '.join(oracles))} ({look.show(reason)})"), style="dim")
+        yield Text(look.glyphs(f"  left out: {', '.join(oracles)} ({reason})"), style="dim")
