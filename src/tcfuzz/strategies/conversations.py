@@ -21,8 +21,8 @@ BASE_BYTES = 29
 FEATURE_BYTES = 23
 MAX_TAPES = 12
 """A draw costs about as much as forty bytes: beyond this many features, several share a draw."""
-_ON_FROM = 32
-"""A feature is left out of a case where its first byte is less: for a zero and in one case of eight."""
+_ON_FROM = 8
+"""A feature is left out of a case where its first byte is less: for a zero, and in one case of thirty-two."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,14 @@ from tcfuzz.strategies.tape import Tape
 LONG_NAME = 40
 _SNAKE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
+_SCHEMA_WORDS = (
+    "type", "description", "properties", "required", "nullable", "enum", "name", "arguments", "parameters",
+    "format", "default", "title", "$ref", "$defs", "id", "value", "response", "call", "function", "anyOf",
+)  # fmt: skip
+_CALL_WORDS = (
+    "class", "import", "print", "None", "name", "arguments", "call", "tool_call", "function", "functions",
+    "all", "python", "code_interpreter", "brave_search", "type", "get", "items", "response", "parameters",
+)  # fmt: skip
 # In the order in which a key is classified; the samples are keys that real tools and attackers use.
 KEY_SAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "dict-method": (
@@ -25,28 +33,7 @@ KEY_SAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "schema-word": (
         "keys that are words of JSON schema or of tool calls",
-        (
-            "type",
-            "description",
-            "properties",
-            "required",
-            "nullable",
-            "enum",
-            "name",
-            "arguments",
-            "parameters",
-            "format",
-            "default",
-            "title",
-            "$ref",
-            "$defs",
-            "id",
-            "value",
-            "response",
-            "call",
-            "function",
-            "anyOf",
-        ),  # fmt: skip
+        _SCHEMA_WORDS,
     ),
     "python-keyword": (
         "keys that are Python keywords or literals",
@@ -82,27 +69,7 @@ _RESERVED = {
 NAME_SAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "keyword": (
         "tool names that are keywords, or words of tool calls",
-        (
-            "class",
-            "import",
-            "print",
-            "None",
-            "name",
-            "arguments",
-            "call",
-            "tool_call",
-            "function",
-            "functions",
-            "all",
-            "python",
-            "code_interpreter",
-            "brave_search",
-            "type",
-            "get",
-            "items",
-            "response",
-            "parameters",
-        ),  # fmt: skip
+        _CALL_WORDS,
     ),
     "long": ("tool names of forty characters and more", ("get_the_current_weather_in_a_given_location_now", "a" * 64)),
     "hyphen": ("tool names with hyphens", ("get-weather", "a-b", "directly-answer", "mcp-server-search-files")),

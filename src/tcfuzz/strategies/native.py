@@ -206,7 +206,7 @@ def mutate(name: str, text: str, draft: Draft, tape: Tape) -> str:
 
 
 def _is_native(scope: Scope) -> bool:
-    return scope.native
+    return scope.native and scope.dialect is not None
 
 
 _ALL = frozenset(f"native:{name}" for name in MUTATIONS)

@@ -327,6 +327,7 @@ def _has_option(name: str, scope: Scope) -> bool:
 
 
 _RESULTS = frozenset({"history:tool-results"})
+_LONG = frozenset({"history:long"})
 _TEXT = frozenset({"history:assistant-text"})
 _PARALLEL = frozenset({"calls:parallel"})
 _TWICE = _PARALLEL | {"calls:same-tool-twice"}
@@ -343,7 +344,7 @@ _HISTORY = (
     ("system", "a system message", _system, _has_system, frozenset[str]()),
     ("developer", "a developer message", _developer, _has_developer, frozenset[str]()),
     ("system-late", "a system message in the middle", _system_late, _any_system, _TEXT),
-    ("multi-round", "several tool rounds, in one turn or in several", _multi_round, with_calls, _RESULTS),
+    ("multi-round", "several tool rounds, in one turn or in several", _multi_round, with_calls, _RESULTS | _LONG),
     ("tool-results", "calls and their results in the history", _tool_results, with_calls, frozenset[str]()),
     ("results-reordered", "results in another order than the calls", _reorder, _several, _RESULTS | _TWICE),
     ("assistant-text", "answers of the assistant in the history", _assistant_text, always, frozenset[str]()),

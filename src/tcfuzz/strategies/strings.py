@@ -223,7 +223,9 @@ def _with_surrogates(scope: Scope) -> bool:
 
 
 def _text(kind: TextClass) -> Feature:
-    implies = {"html": {"text:xml-tag"}, "quotes": {"text:looks-like-json"}}.get(kind.name, set())
+    implies = {"html": {"text:xml-tag"}, "quotes": {"text:looks-like-json", "history:result-json"}}.get(
+        kind.name, set()
+    )
     suits = _with_surrogates if kind.name == "surrogate" else with_calls if kind.frame == "alone" else always
     draw = _draw_long if kind.name == "long" else partial(_draw_class, kind)
     return Feature(
@@ -277,7 +279,12 @@ _ALL_ROLES = frozenset(f"marker:{role}" for role in markers.ROLES)
 
 def _marker(name: str, summary: str, draw: Callable[[Draft, Tape], str], suits: Callable[[Scope], bool]) -> Feature:
     # One text may be a marker of several roles, and one marker may contain another.
-    implies = PLACES | _ALL_ROLES | {"marker:fake-call", "marker:foreign-call"} | {"text:looks-like-json"}
+    implies = (
+        PLACES
+        | _ALL_ROLES
+        | {"marker:fake-call", "marker:foreign-call"}
+        | {"text:looks-like-json", "history:result-json"}
+    )
     return Feature(
         f"marker:{name}", summary, "texts", partial(_insert, draw, False), find_strings, suits, implies=implies
     )

@@ -39,7 +39,7 @@ class TextClass:
         if self.frame == "alone":
             return sample
         mode = tape.below(4)
-        if tape.chance(1, 4):
+        if tape.chance(1, 4) and self.frame != "edge":
             sample = f"{sample}{words.next()}{tape.pick(self.samples)}"
         return framed(self.frame, mode, sample, words)
 
@@ -64,7 +64,7 @@ def _char(name: str, summary: str, pattern: str, samples: tuple[str, ...], frame
 
 
 _UNICODE_SPACES = "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-_RTL = "\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc"
+_RTL = "\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdcf\ufe70-\ufefc"
 _ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u00ad\ufe00-\ufe0f"
 _COMBINING = "\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff\u3099\u309a"
 
@@ -88,6 +88,10 @@ CODE = TextClass("code", "source code, code fences, shell, paths, regular expres
 LONG = TextClass("long", "a long string: thousands of characters (100 KB in large cases)", ())
 EMPTY = TextClass("empty", "the empty string as an argument", ("",), "alone")
 
+_JSON_SAMPLES = (
+    "{}", "[]", '""', '{"a": 1}', "[1, 2]", '["a,b"]', "['a']", "{'a': None}", '"quoted"', "[[]]",
+    '{"a":"b"}', '{"t": {"u": [true]}}', "[null]", '{"type": "string"}', '{"content": "x"}',
+)  # fmt: skip
 LOOKS_LIKE = (
     _alone(
         "looks-like-number",
@@ -102,23 +106,7 @@ LOOKS_LIKE = (
     TextClass(
         "looks-like-json",
         "a string that reads like a JSON or Python value",
-        (
-            "{}",
-            "[]",
-            '""',
-            '{"a": 1}',
-            "[1, 2]",
-            '["a,b"]',
-            "['a']",
-            "{'a': None}",
-            '"quoted"',
-            "[[]]",
-            '{"a":"b"}',
-            '{"t": {"u": [true]}}',
-            "[null]",
-            '{"type": "string"}',
-            '{"content": "x"}',
-        ),  # fmt: skip
+        _JSON_SAMPLES,
         "alone",
     ),
 )
@@ -138,10 +126,10 @@ PARTS = (
         ("<b>", "</script>", "<br/>", "<a=b>", '<x y="1">', "<font=red>", "<!--", "-->", "<![CDATA[", "]]>", "<EOS>"),
     ),
     _char(
-        "html",
-        "HTML entities and the characters < > &",
-        r"&#?\w+;|[<>&]",
-        ("&", "<", ">", "&lt;", "&amp;", "&#34;", "&quot;", "&amp;amp;", "&#x27;", "<>", "&&", "<-", "->"),
+        "html-entity",
+        "HTML entities",
+        r"&#?\w+;(?:\w+;)*",
+        ("&lt;", "&amp;", "&#34;", "&quot;", "&amp;amp;", "&#x27;", "&nbsp;", "&amp;lt;"),
     ),
     _char(
         "format-code",
@@ -158,6 +146,7 @@ PARTS = (
 )
 
 CHARACTERS = (
+    _char("html", "the characters < > &", "[<>&]", ("&", "<", ">", "<>", "&&", "<-", "->", "<<", ">>")),
     _char("crlf", "carriage returns, alone and before a newline", r"\r", ("\r\n", "\r", "\r\n\r\n", "\r\r\n")),
     _char(
         "outer-whitespace",
@@ -217,7 +206,7 @@ CHARACTERS = (
     _char(
         "rtl", "right-to-left text and direction marks", f"[{_RTL}]", ("שלום", "\u202e", "مرحبا", "\u200f", "\u2066")
     ),
-    _char("combining", "combining marks", f"[{_COMBINING}]", ("e\u0301", "\u0301", "a\u0308\u0304", "か\u3099")),
+    _char("combining", "combining marks", f"[{_COMBINING}]", ("e\u0301", "\u0301", "a\u0308\u0304", "o\u0302")),
     _char(
         "noncharacter",
         "noncharacters and the replacement character",
@@ -268,9 +257,10 @@ def _reads_as_json(text: str) -> bool:
         json.loads(text)
     except (ValueError, RecursionError):
         try:
-            ast.literal_eval(text)
+            value = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             return False
+        return isinstance(value, (list, dict, str))
     return True
 
 
