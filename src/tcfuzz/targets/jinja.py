@@ -6,10 +6,11 @@ import copy
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tcfuzz import dialects
-from tcfuzz.case import Json, Message, Tool
+from tcfuzz.case import Json, Message, Tool, ToolCall
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.errors import UsageError
 from tcfuzz.hf import ChatTemplate
@@ -33,9 +34,9 @@ class JinjaTarget:
     def __init__(self, path: Path, dialect: Dialect | None = None) -> None:
         self._path = path
         self._text = _read(path)
-        self._reference = dialect or guess_dialect(self._text, path)
-        self._own = copy.deepcopy(self._reference)
         self._template = ChatTemplate(self._text, name=str(path))
+        self._reference = dialect or guess_dialect(self._template)
+        self._own = copy.deepcopy(self._reference)
         self.model = path.stem
         self.version = hashlib.sha256(self._text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         self.dialect: Dialect | None = self._reference
@@ -86,19 +87,52 @@ def _read(path: Path) -> str:
         raise UsageError(f"the template {path} is no UTF-8 text: save it as UTF-8") from None
 
 
-def guess_dialect(text: str, path: Path) -> Dialect:
-    """The one dialect whose markers a template's text has. Raises UsageError for none or several."""
-    found = {dialect.name: tells for dialect in dialects.registry if (tells := _tells(dialect, text))}
-    fits = [name for name, tells in found.items() if not any(tells < other for other in found.values())]
+def guess_dialect(template: ChatTemplate) -> Dialect:
+    """The one dialect that a template speaks: it has its markers, and writes a reply as the dialect emits it.
+
+    Raises UsageError for none or several.
+    """
+    found = {dialect.name: tells for dialect in dialects.registry if (tells := _tells(dialect, template.text))}
+    spoken = {name: tells for name, tells in found.items() if _speaks(template, dialects.get(name))}
+    fits = [name for name, tells in spoken.items() if not any(tells < other for other in spoken.values())]
     if len(fits) == 1:
         return dialects.get(fits[0])
     if fits:
-        raise UsageError(f"the template {path} fits {', '.join(fits)}: add --dialect with one of them")
+        raise UsageError(f"the template {template.name} fits {', '.join(fits)}: add --dialect with one of them")
     known = ", ".join(dialects.names())
-    raise UsageError(f"the template {path} has no known dialect's markers: add --dialect with one of {known}")
+    raise UsageError(f"the template {template.name} speaks no dialect known here: add --dialect with one of {known}")
 
 
 def _tells(dialect: Dialect, text: str) -> frozenset[str]:
-    """A dialect's telling markers if a template has all of them, else none."""
-    tells = frozenset(marker.text for marker in dialect.markers if marker.role in _TELLING)
-    return tells if all(tell in text for tell in tells) else frozenset()
+    """A dialect's telling markers in a template's text; none where a whole role is missing."""
+    tells = [marker for marker in dialect.markers if marker.role in _TELLING]
+    present = [marker for marker in tells if marker.text in text]
+    if {marker.role for marker in tells} != {marker.role for marker in present}:
+        return frozenset()
+    return frozenset(marker.text for marker in present)
+
+
+_TOOL = Tool("add", "Adds.", {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]})
+_CALL = ToolCall("add", {"a": "one"}, "call00001")
+_USER = Message("user", "Add one.")
+
+
+def _speaks(template: ChatTemplate, dialect: Dialect) -> bool:
+    """Whether a reply with a call stands in the template's prompt as the dialect emits it.
+
+    A dialect without calls fits a template that writes none.
+    """
+    plain = Message("assistant", "Added.")
+    called = Message("assistant", "", tool_calls=(_CALL,))
+    silent = dialect.traits.max_calls == 0
+    try:
+        if silent and _prompt(template, replace(called, content=plain.content)) != _prompt(template, plain):
+            return False
+        reply = plain if silent else called
+        return dialect.emit(reply, [_TOOL]) in _prompt(template, reply)
+    except Exception:  # noqa: BLE001 - whatever a template raises, it does not write this dialect's calls
+        return False
+
+
+def _prompt(template: ChatTemplate, reply: Message) -> str:
+    return template.render([_USER.to_openai(), reply.to_openai()], [_TOOL.to_openai()], add_generation_prompt=False)

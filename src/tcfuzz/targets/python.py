@@ -109,7 +109,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     """(an absolute path or a module's name, the object's name) of `python:FILE_OR_MODULE[:NAME]`."""
     where = spec.removeprefix("python:")
     head, colon, name = where.rpartition(":")
-    if not colon or not all(part.isidentifier() for part in name.split(".")):
+    if not colon or where.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
         head, name = where, "target"
     if not head:
         raise UsageError(f"{spec!r} names no file: type python:FILE.py or python:MODULE:NAME")

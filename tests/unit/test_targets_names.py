@@ -1,0 +1,234 @@
+"""What is typed after `tcfuzz target`, the `local` targets, `jinja`, and the naive example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tcfuzz import dialects
+from tcfuzz.case import Message, Tool, ToolCall
+from tcfuzz.deltas import collect
+from tcfuzz.errors import UsageError
+from tcfuzz.hf import ChatTemplate
+from tcfuzz.targets import Parses, Renders, Streams, Target, describe, resolve
+from tcfuzz.targets.jinja import JinjaTarget, guess_dialect
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLE = ROOT / "examples" / "naive_gemma4.py"
+TEMPLATES = ROOT.parent / "shared" / "templates"
+
+TEMPLATE = """
+{%- for m in messages %}<|im_start|>{{ m.role }}
+{{ m.content or "" }}
+{%- for c in m.tool_calls or [] %}
+<tool_call>
+{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}
+</tool_call>
+{%- endfor %}<|im_end|>
+{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+TOOL = Tool("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}})
+HISTORY = (Message("user", "Hi."),)
+REPLY = Message("assistant", None, tool_calls=(ToolCall("add", {"a": 1}, "call00001"),))
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.jinja"
+    path.write_text(TEMPLATE, "utf-8")
+    return path
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def test_local_stands_for_every_dialect() -> None:
+    found = resolve("local")
+    assert [target.model for target in found] == list(dialects.names())
+    assert [target.name for target in found] == [f"local:{name}" for name in dialects.names()]
+
+
+@pytest.mark.parametrize(("spec", "dialect"), [("local:gemma4", None), ("local", "gemma4"), ("local:gemma4", "gemma4")])
+def test_local_takes_a_dialect(spec: str, dialect: str | None) -> None:
+    (target,) = resolve(spec, dialect=dialect)
+    assert target.name == "local:gemma4"
+
+
+def test_every_kind_is_described() -> None:
+    assert [line.name for line in describe()] == ["local", "jinja", "python"]
+    for name, summary, available, how in describe():
+        assert available and summary and how.startswith(f"tcfuzz target {name}")
+
+
+def test_wrong_names_are_one_line(template: Path) -> None:
+    wrong = [
+        (("pyton:x.py", None, None), "did you mean python?"),
+        (("nothing", None, None), "known: local, jinja, python"),
+        (("local:gemma", None, None), "did you mean gemma4"),
+        (("local:gemma4", "hermes", None), "contradict"),
+        (("local", None, template), "--template goes with jinja"),
+        (("jinja", None, None), "jinja needs a template"),
+        (("jinja:x", None, template), "jinja takes no 'x'"),
+        (("jinja", "herms", template), "did you mean hermes"),
+        (("jinja", None, Path("not_there.jinja")), "cannot read the template not_there.jinja"),
+    ]
+    for (spec, dialect, path), expected in wrong:
+        with pytest.raises(UsageError) as caught:
+            resolve(spec, dialect=dialect, template=path)
+        assert expected in str(caught.value) and "\n" not in str(caught.value)
+
+
+# -- local -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", dialects.names())
+def test_a_local_target_is_its_dialect(name: str) -> None:
+    (target,) = resolve(f"local:{name}")
+    dialect = dialects.get(name)
+    assert isinstance(target, Target) and isinstance(target, Renders)
+    assert isinstance(target, Parses) and isinstance(target, Streams)
+    reply = Message("assistant", "Yes.") if dialect.traits.max_calls == 0 else REPLY
+    text = dialect.emit(reply, [TOOL])
+    assert target.render(HISTORY, [TOOL]) == dialect.render(HISTORY, [TOOL])
+    assert target.parse(text, [TOOL]) == dialect.parse(text, [TOOL])
+    answers = target.stream(list(text), [TOOL])
+    assert len(answers) == len(text) + 1
+    message, complaints = collect(delta for deltas in answers for delta in deltas)
+    assert complaints == []
+    assert dialect.normalise(message).tool_calls == dialect.normalise(target.parse(text, [TOOL])).tool_calls
+    other = target.fresh()
+    assert other is not target and other.name == target.name and other.dialect is target.dialect
+    other.close()
+    target.close()
+
+
+def test_local_reads_arguments_that_are_json_text() -> None:
+    (target,) = resolve("local:hermes")
+    assert isinstance(target, Renders)
+    conversation = (*HISTORY, REPLY)
+    assert target.render(conversation, [TOOL], arguments_as_string=True) == target.render(conversation, [TOOL])
+
+
+# -- jinja -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_template_is_rendered_and_its_dialect_told(template: Path) -> None:
+    (target,) = resolve("jinja", template=template)
+    assert isinstance(target, JinjaTarget)
+    assert target.dialect is dialects.get("hermes")
+    assert (target.name, target.model, target.is_template) == ("jinja", "mine", True)
+    assert len(target.version) == 12
+    assert target.options == frozenset()
+    prompt = target.render((*HISTORY, REPLY), [TOOL], add_generation_prompt=False)
+    call = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+    assert prompt == f"<|im_start|>user\nHi.<|im_end|>\n<|im_start|>assistant\n{call}<|im_end|>\n"
+    assert target.parse(call, [TOOL]).tool_calls == (ToolCall("add", {"a": 1}, "call_0"),)
+    message, complaints = collect(d for deltas in target.stream(list(call), [TOOL]) for d in deltas)
+    assert message.tool_calls == target.parse(call, [TOOL]).tool_calls and not complaints
+    assert '"arguments": "{\\"a\\": 1}"' in target.render((*HISTORY, REPLY), [TOOL], arguments_as_string=True)
+    other = target.fresh()
+    assert other.render(HISTORY, []) == target.render(HISTORY, []) and other.version == target.version
+
+
+def test_options_are_those_that_the_template_names(template: Path) -> None:
+    template.write_text(TEMPLATE + "{% if enable_thinking %}!{% endif %}", "utf-8")
+    target = JinjaTarget(template, dialects.get("qwen3"))
+    assert target.options == {"enable_thinking"}
+    assert target.render(HISTORY, [], options={"enable_thinking": True}).endswith("!")
+
+
+def test_what_a_template_raises_comes_through(template: Path) -> None:
+    template.write_text("{{ raise_exception('no tools here') }}", "utf-8")
+    target = JinjaTarget(template, dialects.get("hermes"))
+    with pytest.raises(Exception, match="no tools here"):
+        target.render(HISTORY, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello.", "speaks no dialect known here: add --dialect with one of"),
+        (TEMPLATE.replace('"name"', '"tool"'), "speaks no dialect"),
+        (TEMPLATE + "{%", "mine.jinja"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_one_line(template: Path, text: str, expected: str) -> None:
+    template.write_text(text, "utf-8")
+    with pytest.raises(UsageError) as caught:
+        JinjaTarget(template)
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_no_template(template: Path) -> None:
+    template.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="no UTF-8 text"):
+        JinjaTarget(template)
+
+
+REAL = {
+    "Qwen-Qwen2.5-7B-Instruct": "hermes",
+    "Qwen-Qwen3-0.6B": "qwen3",
+    "Qwen3-Coder": "qwen3-coder",
+    "gemma4_e2b_chat_template": "gemma4",
+    "gemma4_31b_chat_template": "gemma4",
+    "meta-llama-Llama-3.1-8B-Instruct": "llama3.1",
+    "meta-llama-Llama-3.2-3B-Instruct": "llama3.1",
+    "mistralai-Mistral-Nemo-Instruct-2407": "mistral-nemo",
+    "deepseek-ai-DeepSeek-V3.1": "deepseek-v3.1",
+    "LFM2-8B-A1B": "chatml",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": None,
+    "Mistral-Small-3.2-24B-Instruct-2506": None,
+    "openbmb-MiniCPM5-1B": None,
+    "openai-gpt-oss-120b": None,
+}
+
+
+@pytest.mark.skipif(not TEMPLATES.is_dir(), reason="the real chat templates are not at ../shared/templates")
+@pytest.mark.parametrize("name", REAL)
+def test_the_dialect_of_a_real_template_is_told(name: str) -> None:
+    template = ChatTemplate.from_file(TEMPLATES / f"{name}.jinja")
+    expected = REAL[name]
+    if expected is None:
+        with pytest.raises(UsageError, match="add --dialect"):
+            guess_dialect(template)
+    else:
+        assert guess_dialect(template).name == expected
+
+
+# -- the example -------------------------------------------------------------------------------------------------------
+
+
+def reads(arguments: str, name: str = "f") -> Message:
+    (target,) = resolve(f"python:{EXAMPLE}")
+    try:
+        assert isinstance(target, Parses)
+        return target.parse(f"<|tool_call>call:{name}{{{arguments}}}<tool_call|>", [])
+    finally:
+        target.close()
+
+
+def test_the_naive_example_reads_simple_calls() -> None:
+    message = reads('n:-3,s:<|"|>a, b: c<|"|>,x:1.5,e:<|"|><|"|>')
+    assert message == Message(
+        "assistant", tool_calls=(ToolCall("f", {"n": -3, "s": "a, b: c", "x": 1.5, "e": ""}, "call_0"),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        ("b:true,n:null", {"b": "true", "n": "null"}),
+        ("o:{a:1,b:2}", {"o": "{a:1", "b": "2}"}),
+        ("l:[1,2]", {"l": "[1"}),
+    ],
+)
+def test_the_naive_example_has_its_natural_bugs(arguments: str, wrong: dict[str, object]) -> None:
+    assert reads(arguments).tool_calls[0].arguments == wrong
+
+
+@pytest.mark.parametrize("name", ["get-weather", "files.read"])
+def test_the_naive_example_loses_names_with_punctuation(name: str) -> None:
+    assert reads("", name).tool_calls == ()
