@@ -85,7 +85,7 @@ def _compare(observation: Observation, blame: Blame, back: Message, text: str) -
     expected = observation.reply
     if observation.dialect is not None:
         back = observation.dialect.normalise(back)
-        if blame == "renderer" and not observation.dialect.traits.reasoning_in_history:
+        if blame != "parser" and not observation.dialect.traits.reasoning_in_history:
             expected = replace(expected, reasoning_content=None)
             back = replace(back, reasoning_content=None)
     found = message_difference(expected, back)
