@@ -373,7 +373,10 @@ def test_deepseek_goes_on_after_results_without_a_header() -> None:
     history = (Message("user", "Q"), Message("assistant", None, None, (ToolCall("f", {}),)), Message("tool", "T"))
     deepseek = dialects.get("deepseek-v3.1")
     assert deepseek.render(history, ()).endswith("<｜tool▁output▁begin｜>T<｜tool▁output▁end｜>")
-    assert deepseek.render(history[:1], (), thinking=True).endswith("<｜Assistant｜><think>")
+    thinking = deepseek.render(history[:1], (), thinking=True)
+    assert thinking.endswith("<｜Assistant｜><think>")
+    assert deepseek.opened_by(thinking) == "<think>"
+    assert deepseek.opened_by(deepseek.render(history[:1], ())) == ""
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,9 @@ class DeepSeekV31(Dialect):
         while (yield from read.text_until(_CALLS_START, out.content)) is not None:
             yield from _read_calls(read, out)
 
+    def opened_by(self, prompt: str) -> str:
+        return THINK_OPEN if prompt.endswith(ASSISTANT + THINK_OPEN) else ""
+
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
