@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tcfuzz.case import Message, Tool, ToolCall
-from tcfuzz.errors import TargetFailure, UsageError
+from tcfuzz.errors import TargetFailure, TargetUnavailable, UsageError
 from tcfuzz.targets import resolve
 from tcfuzz.targets.python import PythonTarget, split_spec
 
@@ -555,3 +555,9 @@ def test_a_forked_copy_leaves_the_process_alone(make: Make) -> None:
     assert alive(pid)
     process.kill()
     assert gone(pid)
+
+
+def test_no_process_to_be_had_is_one_line(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/not/there/python")
+    with pytest.raises(TargetUnavailable, match="cannot start a process"):
+        make(ECHO)

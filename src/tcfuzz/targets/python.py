@@ -21,7 +21,7 @@ from tcfuzz import dialects
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.deltas import message_from_openai
 from tcfuzz.dialects.base import Dialect
-from tcfuzz.errors import TargetFailure, UsageError
+from tcfuzz.errors import TargetFailure, TargetUnavailable, UsageError
 from tcfuzz.targets import wire
 from tcfuzz.targets.base import Capability, Delta
 
@@ -38,7 +38,8 @@ _PACKAGES = str(Path(tcfuzz.__file__).parent.parent)
 class PythonTarget:
     """The target that `spec` names. See `Target` for what its attributes mean.
 
-    Raises UsageError where it cannot be imported, found, made or called. `timeout` is in seconds, for one call. A
+    Raises UsageError where it cannot be imported, found, made or called, TargetUnavailable where no process can be
+    started. `timeout` is in seconds, for one call. A
     process that hung, flooded or died is replaced at the next call.
     """
 
@@ -205,18 +206,27 @@ class _Process:
         # The system ends a child with the thread that started it, not with the process.
         parent = self._owner if threading.current_thread() is threading.main_thread() else 0
         with theirs:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tcfuzz.targets.worker", str(theirs.fileno()), str(parent), where, name],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                env=_environment(hash_seed),
-            )
+            self._popen = self._start(theirs.fileno(), parent, where, name, hash_seed)
         self._output = b""
         self._drain = threading.Thread(target=self._keep_tail, daemon=True)
         self._drain.start()
+
+    def _start(self, fd: int, parent: int, where: str, name: str, hash_seed: str) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "tcfuzz.targets.worker", str(fd), str(parent), where, name],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(fd,),
+                start_new_session=True,
+                env=_environment(hash_seed),
+            )
+        except OSError as error:
+            self._socket.close()
+            raise TargetUnavailable(
+                f"cannot start a process for {where} ({error.strerror}): check the limits on processes and memory"
+            ) from None
 
     def _keep_tail(self) -> None:
         assert self._popen.stdout is not None
