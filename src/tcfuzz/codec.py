@@ -28,8 +28,8 @@ EXACT = 2**53
 """Beyond it readers that keep numbers as doubles change an integer."""
 MAX_DECIMAL_BITS = 14_000
 """Integers of more bits are written in hexadecimal: Python refuses to read more than 4300 decimal digits."""
-FOLD = 100
-"""Text of more characters is folded into lines and repetitions."""
+FOLD = 120
+"""Text of more characters is folded into repetitions and lines, at line ends or else after spaces."""
 MAX_TEXT = 100_000_000
 """The most characters that a `~repeat` may stand for; more is a broken file."""
 DEEP = 5_000
@@ -38,7 +38,7 @@ DEEP = 5_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_PIECES = re.compile("([\ud800-\udfff])")
 _PERIODIC = re.compile(r"(.{1,16}?)\1{24,}", re.DOTALL)
-_LINE = re.compile(rf"[^\n]{{0,{FOLD - 1}}}\n|[^\n]{{1,{FOLD}}}")
+_LINE = re.compile(r"[^\n]{0,119}\n|[^\n]{1,120}\Z|[^\n]{59,119} |[^\n]{1,120}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,12 @@ def test_long_text_is_cut_after_its_lines():
     assert encode(text) == {"~lines": text.splitlines(keepends=True)}
 
 
+def test_a_long_line_is_cut_after_a_space():
+    text = "word and " * 10 + "x" * 45 + " end"
+    assert encode(text) == {"~lines": ["word and " * 10, "x" * 45 + " end"]}
+    assert encode("no-spaces" * 15 + "!") == {"~lines": [("no-spaces" * 15)[:120], ("no-spaces" * 15 + "!")[120:]]}
+
+
 def test_a_repetition_within_long_text():
     text = "before\n" + "x" * 4000 + "\nafter"
     assert encode(text) == {"~lines": ["before\n", {"~repeat": ["x", 4000]}, "\n", "after"]}

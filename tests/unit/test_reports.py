@@ -30,7 +30,7 @@ from tcfuzz.events import (
 )
 from tcfuzz.finding import Finding, Fingerprint
 from tcfuzz.reports import json_report, junit
-from tcfuzz.reports.blocks import Look, block_text, fold, literal
+from tcfuzz.reports.blocks import Look, block_text, fold, literal, wrap
 from tcfuzz.reports.show import comparison, pretty, show
 from tcfuzz.reports.tables import abbreviations, feature_map
 from tcfuzz.reports.terminal import TerminalReport, overview
@@ -323,6 +323,8 @@ def test_pretty_is_json_in_lines():
 def test_folding_counts_columns():
     assert fold("漢字ab", 4) == ["漢字", "ab"]
     assert fold("", 4) == [""]
+    assert wrap("one two threefour 漢字", 6) == ["one", "two", "threef", "our", "漢字"]
+    assert wrap("", 4) == [""]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

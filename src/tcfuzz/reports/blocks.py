@@ -125,6 +125,7 @@ def row(name: str, value: str | Text, style: str = "") -> Text:
 def file_lines(path: Path | None, look: Look) -> Iterator[Text]:
     """The crasher's path and the command that runs it again."""
     if path is not None:
+        path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
         yield row("crasher", look.show(str(path)), "cyan")
         yield row("replay", look.show(f"tcfuzz replay {shell_word(str(path))}"), "cyan")
 
@@ -165,7 +166,7 @@ def _messages(messages: tuple[Message, ...], look: Look) -> Iterator[Text]:
 def _message(message: Message, look: Look) -> Iterator[Text]:
     if message.reasoning_content is not None:
         yield _folded("reasoning", literal(message.reasoning_content), look)
-    if message.content is not None or not message.tool_calls:
+    if message.content or not message.tool_calls:
         yield _folded(message.role[:LABEL], literal(message.content), look)
     yield from (_folded("call", call_words(call), look) for call in message.tool_calls)
 
@@ -187,6 +188,17 @@ def _folded(name: str, value: str, look: Look, *, native: bool = False) -> Text:
     if len(lines) > MAX_LINES:
         lines = [*lines[: MAX_LINES - 1], look.glyphs(f"… ({len(value)} characters)")]
     return Text("\n").join(row("" if index else name, line) for index, line in enumerate(lines))
+
+
+def wrap(text: str, room: int) -> list[str]:
+    """The same for a sentence: between words, where they are short enough."""
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(word) > room:
+            lines.append("")
+        first, *rest = fold(f"{lines[-1]} {word}" if lines[-1] else word, room)
+        lines[-1:] = [first, *rest]
+    return lines
 
 
 def fold(text: str, room: int) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -16,7 +17,19 @@ from tcfuzz.case import Case, Json, Message
 from tcfuzz.codec import Pairs
 from tcfuzz.crashers import Crasher
 from tcfuzz.finding import Finding
-from tcfuzz.reports.blocks import LABEL, Look, call_words, change, file_lines, fold, heading, literal, row, tool_words
+from tcfuzz.reports.blocks import (
+    LABEL,
+    Look,
+    call_words,
+    change,
+    file_lines,
+    fold,
+    heading,
+    literal,
+    row,
+    tool_words,
+    wrap,
+)
 from tcfuzz.reports.terminal import print_lines
 
 SIDE_BY_SIDE = 80
@@ -30,7 +43,7 @@ def show(console: Console, crasher: Crasher, path: Path | None = None) -> None:
     look = Look.of(console)
     print_lines(console, _about(crasher, look))
     print_lines(console, [Text(""), _title("input"), *case_rows(crasher.case, look)])
-    print_lines(console, [Text(""), *_evidence(crasher.finding, look)])
+    print_lines(console, [Text(""), *_evidence(crasher.case, crasher.finding, look)])
     print_lines(console, [Text(""), *comparison(crasher.finding.expected, crasher.finding.actual, look)])
     print_lines(console, [Text(""), *_origin(crasher, look), *file_lines(path, look)])
 
@@ -46,13 +59,13 @@ def _title(text: str) -> Text:
 
 def _about(crasher: Crasher, look: Look) -> Iterator[Text]:
     yield heading(crasher.id, crasher.finding, look, [f"status: {crasher.status}"])
-    yield from _rows("rule", crasher.oracle.rule, look)
+    yield from _rows("rule", crasher.oracle.rule, look, "prose")
     target = crasher.target
     words = [target.name, target.model, target.dialect or "", target.version]
-    yield from _rows("target", ", ".join(dict.fromkeys(word for word in words if word)), look)
-    yield from _rows("features", ", ".join(crasher.features), look)
+    yield from _rows("target", ", ".join(dict.fromkeys(word for word in words if word)), look, "prose")
+    yield from _rows("features", ", ".join(crasher.features), look, "prose")
     yield from _rows("issue", crasher.issue or "", look)
-    yield from _rows("notes", crasher.notes, look)
+    yield from _rows("notes", crasher.notes, look, "prose")
 
 
 def _origin(crasher: Crasher, look: Look) -> Iterator[Text]:
@@ -65,7 +78,7 @@ def _origin(crasher: Crasher, look: Look) -> Iterator[Text]:
     ]
     words += [] if origin.shrunk else ["not shrunk"]
     words += ["redacted"] if origin.redacted else []
-    yield from _rows("origin", ", ".join(words), look)
+    yield from _rows("origin", ", ".join(words), look, "prose")
 
 
 def case_rows(case: Case, look: Look) -> Iterator[Text]:
@@ -79,7 +92,7 @@ def case_rows(case: Case, look: Look) -> Iterator[Text]:
     if case.options:
         yield from _rows("options", literal(case.options), look)
     if case.text is not None:
-        yield from _rows("text", case.text, look, native=True)
+        yield from _rows("text", case.text, look, "native")
     if case.chunks:
         yield from _rows("chunks", ", ".join(map(str, case.chunks)), look)
 
@@ -99,21 +112,23 @@ def _binding(message: Message) -> Mapping[str, str]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _evidence(finding: Finding, look: Look) -> Iterator[Text]:
-    if finding.text is not None:
-        yield from _rows("rendered" if finding.blame == "renderer" else "text", finding.text, look, native=True)
+def _evidence(case: Case, finding: Finding, look: Look) -> Iterator[Text]:
+    """The text that broke, where it is not the case's own, and how it was cut."""
+    if finding.text is not None and finding.text != case.text:
+        yield from _rows("rendered" if finding.blame == "renderer" else "text", finding.text, look, "native")
     for index, chunk in enumerate(finding.chunks):
         yield from _rows("" if index else "chunks", literal(chunk), look)
     yield from _rows("at", finding.path, look)
 
 
-def _rows(name: str, value: str, look: Look, *, native: bool = False) -> Iterator[Text]:
+def _rows(name: str, value: str, look: Look, kind: Literal["value", "native", "prose"] = "value") -> Iterator[Text]:
     """A value in as many lines as it needs; none for nothing, but for a native text."""
-    if value or native:
-        clipped = look.clip(value, MAX_SHOWN)
-        shown = look.native(clipped) if native else look.show(clipped)
-        for index, line in enumerate(fold(shown, look.room)):
-            yield row("" if index else name[:LABEL], line)
+    if not value and kind != "native":
+        return
+    clipped = look.clip(value, MAX_SHOWN)
+    shown = look.native(clipped) if kind == "native" else look.show(clipped)
+    for index, line in enumerate((wrap if kind == "prose" else fold)(shown, look.room)):
+        yield row("" if index else name[:LABEL], line)
 
 
 # -- expected beside actual --------------------------------------------------------------------------------------------
@@ -179,7 +194,9 @@ def _pair(one: str | None, other: str | None, half: int) -> Iterator[Text]:
             cells[1].stylize("bold red", max(start - passed[1], 0), max(other_end - passed[1], 0))
         passed = [before + len(part) for before, part in zip(passed, parts, strict=True)]
         padding = " " * (half - cell_len(parts[0]))
-        yield Text.assemble(("! " if one != other else "  ", "bold red"), cells[0], padding, " ", cells[1])
+        line = Text.assemble(("! " if one != other else "  ", "bold red"), cells[0], padding, " ", cells[1])
+        line.rstrip()
+        yield line
 
 
 def pretty(value: Json, depth: int = 0, key: str = "", comma: str = "") -> list[str]:
