@@ -192,7 +192,10 @@ class Maker:
         for _ in range(self.random.choice((0, 0, 1, 1, 2))):
             calls = tuple(self.call() for _ in range(self.random.randint(1, self.shape.calls)))
             yield Message("assistant", self.random.choice((None, "", self.text())), self.reasoning(), calls)
-            results = [Message("tool", self.null(), tool_call_id=call.id, name=call.name) for call in calls]
+            results = [
+                Message("tool", self.null(), tool_call_id=call.id, name=self.random.choice((call.name, None, "other")))
+                for call in calls
+            ]
             self.random.shuffle(results)
             yield from results[: len(results) - self.maybe(0.1)]
         if self.shape.alternating or self.maybe(0.8):

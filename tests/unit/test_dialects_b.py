@@ -12,7 +12,8 @@ import pytest
 from tcfuzz.case import Json, Message, Tool, ToolCall
 from tcfuzz.dialects import get
 from tcfuzz.dialects.base import Dialect
-from tcfuzz.dialects.gemma4 import Gemma4, value_text
+from tcfuzz.dialects.gemma4 import Gemma4
+from tcfuzz.dialects.gemma4_values import value_text
 from tcfuzz.dialects.pythonic import read_calls, unescape
 from tcfuzz.errors import OutOfDomain
 
@@ -388,11 +389,11 @@ def test_a_cut_call_is_no_call(dialect: Dialect) -> None:
 )  # fmt: skip
 def test_time_grows_with_the_length_alone(text: str, dialect: Dialect) -> None:
     """A quadratic scan of a text this long would take minutes."""
-    start = time.perf_counter()
+    start = time.process_time()
     long = text + text[-1] * 1_000_000 if len(text) < 3 else text * (300_000 // len(text))
     assert dialect.parse(long, TOOLS) is not None
     streamed(dialect, [long[at : at + 50] for at in range(0, 200_000, 50)])
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_depth_is_no_danger(dialect: Dialect) -> None:
