@@ -461,11 +461,13 @@ def test_what_a_target_started_ends_with_it(make: Make) -> None:
                 while text: pass
                 return {"content": str(child.pid)}
     """,
-        timeout=0.3,
+        timeout=20.0,
     )
     first = int(target.parse("", []).content or "0")
     assert alive(first)
+    target._timeout = 0.3
     assert failure(lambda: target.parse("hang", [])).kind == "hung"
+    target._timeout = 20.0
     assert gone(first)
     second = int(target.parse("", []).content or "0")
     target.close()

@@ -39,8 +39,7 @@ class PythonTarget:
     """The target that `spec` names. See `Target` for what its attributes mean.
 
     Raises UsageError where it cannot be imported, found, made or called, TargetUnavailable where no process can be
-    started. `timeout` is in seconds, for one call. A
-    process that hung, flooded or died is replaced at the next call.
+    started. `timeout` is in seconds, for one call. A process that hung, flooded or died is replaced at the next call.
     """
 
     is_template = False
