@@ -38,7 +38,7 @@ DEEP = 5_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_PIECES = re.compile("([\ud800-\udfff])")
 _PERIODIC = re.compile(r"(.{1,16}?)\1{24,}", re.DOTALL)
-_LINE = re.compile(r"[^\n]{0,119}\n|[^\n]{1,120}\Z|[^\n]{59,119} |[^\n]{1,120}")
+_LINE = re.compile(rf"[^\n]{{0,{FOLD - 1}}}\n|[^\n]{{1,{FOLD}}}\Z|[^\n]{{{FOLD // 2},{FOLD - 1}}} |[^\n]{{1,{FOLD}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def dumps(value: Json) -> str:
 
     Raises TypeError for what is no JSON value.
     """
-    return _deeply(lambda: json.dumps(encode(value), indent=2) + "\n")
+    return deeply(lambda: json.dumps(encode(value), indent=2) + "\n")
 
 
 def dumps_compact(value: Json) -> str:
@@ -75,7 +75,7 @@ def dumps_compact(value: Json) -> str:
     # Python's own JSON reads back everything but adjacent surrogates; a tilde could be taken for a tag.
     if text and "~" not in text and "\\ud" not in text:
         return text
-    return _deeply(lambda: json.dumps(encode(value, fold=False), separators=(",", ":")))
+    return deeply(lambda: json.dumps(encode(value, fold=False), separators=(",", ":")))
 
 
 def loads(text: str) -> Json:
@@ -85,16 +85,16 @@ def loads(text: str) -> Json:
 
 def loads_tagged(text: str) -> Json:
     """The same with its tags as they stand, `Pairs` where plain JSON has duplicate keys."""
-    return _deeply(lambda: json.loads(text, object_pairs_hook=object_of))
+    return deeply(lambda: json.loads(text, object_pairs_hook=object_of))
 
 
 def loads_prefix(text: str) -> Json:
     """The first value in a text, whatever follows it."""
     decoder = json.JSONDecoder(object_pairs_hook=object_of)
-    return decode(_deeply(lambda: decoder.raw_decode(text)[0]))
+    return decode(deeply(lambda: decoder.raw_decode(text)[0]))
 
 
-def _deeply(function: Callable[[], T]) -> T:
+def deeply(function: Callable[[], T]) -> T:
     """Call it, once more with a higher recursion limit where that was too low; ValueError where both are."""
     try:
         return function()
@@ -188,7 +188,7 @@ def _folds(text: str) -> Iterator[tuple[str, int]]:
 
 def decode(value: Json) -> Json:
     """The value that tagged JSON stands for. Raises ValueError for an unknown or broken tag."""
-    return _deeply(lambda: _decode(value))
+    return deeply(lambda: _decode(value))
 
 
 def _decode(value: Json) -> Json:

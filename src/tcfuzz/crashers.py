@@ -24,7 +24,7 @@ import jsonschema
 
 import tcfuzz
 from tcfuzz.case import Case, Json
-from tcfuzz.codec import Pairs, case_from_json, case_to_json, decode, dumps, loads_tagged
+from tcfuzz.codec import Pairs, case_from_json, case_to_json, decode, deeply, dumps, loads_tagged
 from tcfuzz.errors import CrasherError, TargetUnavailable
 from tcfuzz.escape import slug, visible
 from tcfuzz.events import Bug, BugSeen, BugShrunk, CampaignStarted, Event
@@ -185,14 +185,18 @@ def _title(target: str, finding: Finding) -> str:
 
 def as_json(value: Any) -> Json:
     """What a target returned, as JSON: anything else than a JSON value becomes its `repr`."""
+    return deeply(lambda: _as_json(value))
+
+
+def _as_json(value: Any) -> Json:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [as_json(item) for item in value]
+        return [_as_json(item) for item in value]
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else repr(key): as_json(item) for key, item in value.items()}
+        return {key if isinstance(key, str) else repr(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, Pairs):
-        return Pairs(tuple((key, as_json(item)) for key, item in value.items))
+        return Pairs(tuple((key, _as_json(item)) for key, item in value.items))
     return repr(value)
 
 

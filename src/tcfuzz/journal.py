@@ -37,6 +37,7 @@ class Journal:
         self.error: OSError | None = None
         self._head = f'{{"target":{dumps_compact(target.to_json())},"input":'
         self._size = 0
+        self._made = None if root.exists() else root
         try:
             self._file = self._open(root)
         except OSError as error:
@@ -64,6 +65,8 @@ class Journal:
             return
         with contextlib.suppress(OSError):
             self.path.unlink()
+            if self._made is not None:
+                self._made.rmdir()  # nothing was found: no empty folder is left
         os.close(self._file)
         self.path = None
         self.error = OSError("closed")

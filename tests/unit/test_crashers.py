@@ -130,6 +130,21 @@ def test_what_a_target_returned_need_not_be_json(tmp_path):
     assert read(tmp_path / "a.json").finding.actual == [{"1": "b'x'"}, Pairs((("a", 1), ("a", "{2}")))]
 
 
+def nested(depth):
+    value = "deep"
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+def test_values_nested_deeply(tmp_path):
+    deep = bug(replace(FINDING, actual=nested(400)), case=CASE.with_(reply=Message("assistant", tool_calls=(
+        ToolCall("f", nested(400)),
+    ))))  # fmt: skip
+    write(tmp_path / "a.json", from_bug(deep, target=TARGET, now=NOW))
+    assert read(tmp_path / "a.json").case == deep.case
+
+
 def test_paths_are_safe_and_keep_bugs_apart(tmp_path):
     path = path_for(tmp_path, bug())
     assert path.parent == tmp_path / "python-examples-naive_gemma4.py" / "gemma4"
@@ -387,6 +402,16 @@ def test_the_journal_holds_the_last_case(tmp_path):
             assert journal.path.stat().st_size == len(journal.path.read_bytes().rstrip(b"\0"))
         assert find([tmp_path]) == [] and stale(tmp_path) == []
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_journal_leaves_no_empty_folder(tmp_path, found):
+    root = tmp_path / "crashers"
+    with Journal(root, TARGET) as journal:
+        journal.record(CASE)
+        if found:
+            write(path_for(root, bug()), crasher())
+    assert root.exists() == found
 
 
 def test_two_journals_of_one_process(tmp_path):

@@ -320,6 +320,18 @@ def test_pretty_is_json_in_lines():
     ]  # fmt: skip
 
 
+def test_values_nested_deeply():
+    value = "deep"
+    for _ in range(400):
+        value = {"a": [value]}
+    found = bug(replace(FINDING, actual=value, blame="renderer"), CASE.with_(messages=(Message("assistant", None,
+        tool_calls=(ToolCall("f", value),)),)))  # fmt: skip
+    assert len(block_text(found)) < 5000
+    console = Console(file=io.StringIO(), width=100, _environ={})
+    show(console, from_bug(found, target=TargetInfo("local"), now=datetime(2026, 1, 1, tzinfo=UTC)))
+    assert "deep" in console.file.getvalue()
+
+
 def test_folding_counts_columns():
     assert fold("漢字ab", 4) == ["漢字", "ab"]
     assert fold("", 4) == [""]

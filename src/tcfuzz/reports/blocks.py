@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tcfuzz.case import Case, Json, Message, Tool, ToolCall
-from tcfuzz.codec import MAX_DECIMAL_BITS, Pairs
+from tcfuzz.codec import MAX_DECIMAL_BITS, Pairs, deeply
 from tcfuzz.escape import visible
 from tcfuzz.events import Bug
 from tcfuzz.finding import Finding
@@ -69,19 +69,23 @@ class Look:
 
 def literal(value: Json) -> str:
     """A value as JSON on one line; `Pairs` and huge integers too. Not made visible yet."""
+    return deeply(lambda: _literal(value))
+
+
+def _literal(value: Json) -> str:
     if isinstance(value, Mapping):
         return _object(value.items())
     if isinstance(value, Pairs):
         return _object(value.items)
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(literal, value)) + "]"
+        return "[" + ", ".join([_literal(item) for item in value]) + "]"
     if isinstance(value, int) and value.bit_length() > MAX_DECIMAL_BITS:
         return hex(value)
     return json.dumps(value, ensure_ascii=False, default=repr)
 
 
 def _object(items: Iterable[tuple[str, Json]]) -> str:
-    return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {literal(item)}" for key, item in items) + "}"
+    return "{" + ", ".join([f"{json.dumps(key, ensure_ascii=False)}: {_literal(item)}" for key, item in items]) + "}"
 
 
 # -- a failure ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tcfuzz.case import Case, Json, Message
-from tcfuzz.codec import Pairs
+from tcfuzz.codec import Pairs, deeply
 from tcfuzz.crashers import Crasher
 from tcfuzz.finding import Finding
 from tcfuzz.reports.blocks import (
@@ -34,6 +34,8 @@ from tcfuzz.reports.terminal import print_lines
 
 SIDE_BY_SIDE = 80
 """Columns of a terminal from which on expected and actual stand side by side."""
+SMALL = 30
+"""Characters of a list or object that stays on one line."""
 MAX_SHOWN = 100_000
 """Characters of one value; the file has the rest."""
 
@@ -199,27 +201,31 @@ def _pair(one: str | None, other: str | None, half: int) -> Iterator[Text]:
         yield line
 
 
-def pretty(value: Json, depth: int = 0, key: str = "", comma: str = "") -> list[str]:
+def pretty(value: Json) -> list[str]:
     """JSON in lines of two-space indent, `Pairs` and huge integers too. Small lists and objects stay on one line.
 
     A text of several lines (a prompt) becomes one quoted text a line.
     """
-    pad = "  " * depth
+    return deeply(lambda: list(_lines(value, "")))
+
+
+def _lines(value: Json, before: str) -> Iterator[str]:
+    """The lines of a value that has `before`, its key, in front of it."""
     if isinstance(value, str) and "\n" in value[:-1]:
-        parts = [literal(part) for part in re.split(r"(?<=\n)", value) if part]
-        return [f"{pad}{'' if index else key}{part}" for index, part in enumerate(parts[:-1])] + [
-            f"{pad}{parts[-1]}{comma}"
-        ]
-    whole = literal(value)
+        first, *rest = [literal(part) for part in re.split(r"(?<=\n)", value) if part]
+        yield from (before + first, *rest)
+        return
     items = _items(value)
-    if not items or (len(whole) <= 30 and not any(_items(item) for _, item in items)):
-        return [f"{pad}{key}{whole}{comma}"]
+    if not items or (not any(_items(item) for _, item in items) and len(literal(value)) <= SMALL):
+        yield before + literal(value)
+        return
     is_list = isinstance(value, (list, tuple))
-    lines = [f"{pad}{key}{'[' if is_list else '{'}"]
-    for index, (name, item) in enumerate(items):
-        label = "" if is_list else json.dumps(name, ensure_ascii=False) + ": "
-        lines += pretty(item, depth + 1, label, "," if index + 1 < len(items) else "")
-    return [*lines, f"{pad}{']' if is_list else '}'}{comma}"]
+    yield before + ("[" if is_list else "{")
+    for index, (key, item) in enumerate(items):
+        lines = list(_lines(item, "" if is_list else json.dumps(key, ensure_ascii=False) + ": "))
+        lines[-1] += "," if index + 1 < len(items) else ""
+        yield from ("  " + line for line in lines)
+    yield "]" if is_list else "}"
 
 
 def _items(value: Json) -> list[tuple[str, Json]]:
