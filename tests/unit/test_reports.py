@@ -351,6 +351,17 @@ def test_expected_beside_actual(width):
     assert bool(together) == (width >= 80)
 
 
+@pytest.mark.parametrize("width", [60, 100])
+def test_long_values_are_cut_to_what_differs(width):
+    expected, actual = ["line"] * 300, ["line"] * 200 + ["other"] + ["line"] * 99
+    lines = [line.plain for line in comparison(expected, actual, Look(width))]
+    assert any("(198 equal lines)" in line for line in lines) and any("other" in line for line in lines)
+    assert len(lines) < 30
+    lines = [line.plain for line in comparison(["a"] * 9000, list(range(9000)), Look(width))]
+    assert any("(8602 more lines)" in line for line in lines)
+    assert len(lines) < 900
+
+
 def test_show_has_everything():
     console = Console(file=io.StringIO(), width=100, _environ={})
     made = from_bug(

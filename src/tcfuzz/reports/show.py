@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,10 @@ SIDE_BY_SIDE = 80
 """Columns of a terminal from which on expected and actual stand side by side."""
 SMALL = 30
 """Characters of a list or object that stays on one line."""
+CONTEXT = 3
+"""Equal lines that are shown around each that differs."""
+MAX_ROWS = 400
+"""Lines of expected and actual; the file has the rest."""
 MAX_SHOWN = 100_000
 """Characters of one value; the file has the rest."""
 
@@ -174,8 +179,25 @@ def _marked(line: str, changed: tuple[int, int], style: str, differs: bool, look
         yield Text.assemble(("! " if differs else "  ", "bold red"), text)
 
 
-def _aligned(left: list[str], right: list[str]) -> Iterator[tuple[str | None, str | None]]:
-    """Lines that belong together; None where one side has none."""
+_Pair = tuple[str | None, str | None]
+"""A line of expected and the line of actual beside it; None where one side has none."""
+
+
+def _aligned(left: list[str], right: list[str]) -> Iterator[_Pair]:
+    """Lines that belong together, long runs of equal ones and whatever is too much left out."""
+    pairs = list(_matched(left[:MAX_ROWS], right[:MAX_ROWS]))
+    changed = [index for index, (one, other) in enumerate(pairs) if one != other]
+    near = {i for index in changed for i in range(index - CONTEXT, index + CONTEXT + 1)}
+    for equal, run in itertools.groupby(enumerate(pairs), lambda item: item[0] not in near):
+        lines = [pair for _, pair in run]
+        if equal and len(lines) > 2 * CONTEXT and changed:
+            lines = [(f"({len(lines)} equal lines)",) * 2]
+        yield from lines
+    if max(len(left), len(right)) > MAX_ROWS:
+        yield (f"({max(len(left), len(right)) - MAX_ROWS} more lines)",) * 2
+
+
+def _matched(left: list[str], right: list[str]) -> Iterator[_Pair]:
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
     for _, i1, i2, j1, j2 in matcher.get_opcodes():
         for offset in range(max(i2 - i1, j2 - j1)):
