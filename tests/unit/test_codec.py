@@ -66,7 +66,7 @@ def exactly(value):
 
 
 @given(VALUES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_lossless(value):
     text = dumps(value)
     assert exactly(loads(text)) == exactly(value)
@@ -75,7 +75,7 @@ def test_lossless(value):
 
 
 @given(VALUES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_compact_is_lossless_and_one_line(value):
     text = dumps_compact(value)
     assert "\n" not in text and text.isascii()
@@ -216,7 +216,7 @@ CASES = st.builds(
 
 
 @given(CASES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_cases_are_lossless(case):
     for write in (dumps, dumps_compact):
         back = case_from_json(loads(write(case_to_json(case))))
