@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -583,8 +584,7 @@ class _Run:
             self._since = time.monotonic()
             bug = self.campaign.make_bug(case, findings[0], shrunk=False, seed=self.seed)
             self.campaign.seen(bug)
-            self._keep(case, findings[0])
-            raise self._raise
+            self._fail(case, findings[0])
 
     def _shrink(self, case: Case) -> None:
         assert self._wanted is not None and self._best is not None
@@ -595,11 +595,12 @@ class _Run:
             return  # nothing smaller is accepted any more: Hypothesis ends with the best one
         for finding in self.campaign.failures(case, self._wanted.oracle):
             if finding.key == self._wanted.key:
-                self._keep(case, finding)
-                raise self._raise
+                self._fail(case, finding)
 
-    def _keep(self, case: Case, finding: Finding) -> None:
+    def _fail(self, case: Case, finding: Finding) -> NoReturn:
         self._last = (case, finding)
         size = len(repr(case))
         if self._best is None or size <= self._best[0]:
             self._best = (size, case, finding)
+        # To Hypothesis, two lines that raise are two bugs, so both the first find and its shrinking come here.
+        raise self._raise
