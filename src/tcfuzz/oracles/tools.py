@@ -40,10 +40,11 @@ def tools_declared(observation: Observation) -> Verdict:
     checked.append(_independent(observation))
     if not any(done for done, _ in checked):
         return NotApplicable("the canonical declaration says nothing of these tools", limit=True)
-    return fail(*(finding for _, finding in checked)) or Pass()
+    return fail(*(finding for _, findings in checked for finding in findings)) or Pass()
 
 
-_Checked = tuple[bool, Finding | None]
+_Checked = tuple[bool, list[Finding]]
+"""Whether there was something to see, and what is wrong, each kind of thing once."""
 
 
 def _prompts(observation: Observation, *tools: Tool) -> tuple[str, str] | None:
@@ -56,20 +57,22 @@ def _prompts(observation: Observation, *tools: Tool) -> tuple[str, str] | None:
 def _stated(observation: Observation, tool: Tool) -> _Checked:
     base = _prompts(observation, tool)
     if base is None:
-        return False, None
-    checked = False
+        return False, []
+    seen: set[str] = set()
+    undeclared: dict[str, Finding] = {}
     for what, changed in _some(observation, list(_changes(tool))):
-        other = _prompts(observation, changed)
+        other = _prompts(observation, changed) if what not in undeclared else None
         if other is None or other[1] == base[1]:
             continue  # the canonical declaration does not show it
-        checked = True
+        seen.add(what)
         if other[0] == base[0]:
             loss = f"The prompt is the same whatever a tool's {what} is: the model never learns it."
-            return True, Finding(
+            undeclared[what] = Finding(
                 "tools-declared", "renderer", f"{what}-undeclared", loss, changed.to_openai(), tool.to_openai(),
                 path=f"tools.{tool.name}", text=base[0],
             )  # fmt: skip
-    return checked, _description(tool, base) if checked else None
+    altered = _description(tool, base) if seen else None
+    return bool(seen), [*undeclared.values(), *([altered] if altered else [])]
 
 
 def _description(tool: Tool, prompts: tuple[str, str]) -> Finding | None:
@@ -157,18 +160,18 @@ def _independent(observation: Observation) -> _Checked:
     """Whether two tools are declared side by side as each is alone, in either order."""
     tools = observation.case.tools[:2]
     if len(tools) < 2 or tools[0].name == tools[1].name:
-        return False, None
+        return False, []
     first, second = tools
     sets = [_prompts(observation, *group) for group in ((first,), (second,), (first, second), (second, first))]
     prompts = [prompt for prompt in sets if prompt is not None]
     if len(prompts) < 4 or _joint([reference for _, reference in prompts]) is not None:
-        return False, None
+        return False, []
     broken = _joint([prompt for prompt, _ in prompts])
     if broken is None:
-        return True, None
+        return True, []
     loss = "A tool is declared otherwise when another one stands beside it."
     kind = "depends-on-others"
-    return True, Finding("tools-declared", "renderer", kind, loss, broken[0], broken[1], path="tools", text=broken[1])
+    return True, [Finding("tools-declared", "renderer", kind, loss, broken[0], broken[1], path="tools", text=broken[1])]
 
 
 def _joint(prompts: list[str]) -> tuple[str, str] | None:
