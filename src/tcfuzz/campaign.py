@@ -243,7 +243,19 @@ class Campaign:
             yield from batches
 
     def _features(self) -> tuple[str, ...]:
-        known = strategies.feature_ids(self.target.dialect, utf8=self.target.utf8)
+        """The features worth trying on this target, well-formed cases first."""
+        kinds = (False, True) if self.target.capabilities & {"parse", "stream"} else (False,)
+        known = tuple(
+            feature
+            for native in kinds
+            for feature in strategies.feature_ids(
+                self.target.dialect,
+                utf8=self.target.utf8,
+                native=native,
+                own_tools=bool(self.plan.tools),
+                options=self.target.options,
+            )
+        )
         wanted = self.plan.features
         return known if wanted is None else tuple(feature for feature in known if feature in wanted)
 

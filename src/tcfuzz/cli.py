@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import tcfuzz
-from tcfuzz import codec, crashers, journal, listing, targets
+from tcfuzz import crashers, journal, listing, targets
 from tcfuzz.config import Config, TargetConfig, load, parse_duration
 from tcfuzz.crashers import CrasherWriter
 from tcfuzz.errors import TcfuzzError, UsageError
@@ -26,8 +26,8 @@ from tcfuzz.escape import visible
 from tcfuzz.events import Summary
 from tcfuzz.reports import json_report, junit
 from tcfuzz.reports.replay import ReplayReport
-from tcfuzz.reports.show import show
-from tcfuzz.reports.terminal import TerminalReport
+from tcfuzz.reports.show import show, show_case
+from tcfuzz.reports.terminal import TerminalReport, overview
 from tcfuzz.session import (
     DEFAULT_TIMEOUT,
     Listener,
@@ -89,7 +89,7 @@ def _console() -> Console:
 
 
 def _target(arguments: argparse.Namespace) -> int:
-    config = load(Path.cwd())
+    config = load(Path())
     spec, options = _chosen(arguments, config)
     options.plan()
     console = _console()
@@ -100,6 +100,8 @@ def _target(arguments: argparse.Namespace) -> int:
             results.append(_run_one(console, options, spec, target, several=len(found) > 1))
             if results[-1].summary.interrupted:
                 break
+    if len(results) > 1:
+        overview(console, [result.summary for result in results])
     _write_reports(arguments, results)
     return _conclude(console, results)
 
@@ -203,7 +205,7 @@ def _show(arguments: argparse.Namespace) -> int:
     console = _console()
     if arguments.path.name.startswith(journal.PREFIX):
         candidate = journal.read_candidate(arguments.path)
-        print(codec.dumps(codec.case_to_json(candidate.case)), end="")
+        show_case(console, candidate.case)
         return 0
     show(console, crashers.read(arguments.path), arguments.path)
     return 0

@@ -177,9 +177,11 @@ class Observation:
     @cached_property
     def reply(self) -> Message | None:
         """The case's reply, normalised by the dialect's declared trims."""
-        if self.case.reply is None or self.dialect is None:
-            return self.case.reply
-        return self.dialect.normalise(self.case.reply)
+        return None if self.case.reply is None else self.normalised(self.case.reply)
+
+    def normalised(self, message: Message) -> Message:
+        """A message up to the dialect's declared trims; as it is where there is no dialect."""
+        return message if self.dialect is None else self.dialect.normalise(message)
 
     @cached_property
     def in_domain(self) -> bool:

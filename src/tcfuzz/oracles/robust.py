@@ -105,6 +105,11 @@ def truncation(observation: Observation) -> Verdict:
     if not observation.in_domain or observation.emitted is None:
         return out_of_domain()
     text = observation.emitted
+    whole = observation.parse(text)
+    if not isinstance(whole, Answer):
+        return no_answer(whole)
+    if message_difference(observation.reply, observation.normalised(whole.value)) is not None:
+        return NotApplicable("the whole text is misread already: see round-trip")
     # What a quick look found, a thorough one must find again: it tries the same places and more.
     start = sum(observation.case.chunks)
     for cut in [cut for most in ((6, 40) if observation.thorough else (6,)) for cut in _cuts(text, most, start)]:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tcfuzz.case import Message
-from tcfuzz.deltas import collect
+from tcfuzz.deltas import collect, invalid_texts
 from tcfuzz.diff import message_difference
 from tcfuzz.finding import Finding, NotApplicable, Pass, Verdict
+from tcfuzz.neutral import supplied_strings
 from tcfuzz.observation import Answer, Failed, Observation
 from tcfuzz.oracles.base import STREAM, fail, failure_kind, no_answer, oracle, out_of_domain
 from tcfuzz.oracles.round_trip import describe
@@ -56,17 +57,20 @@ def _compare(observation: Observation, text: str, chunks: Chunks, whole: Message
         loss = "The stream breaks where a chunk ends at an unlucky place."
         kind = failure_kind(outcome)
         return Finding("stream-equals-whole", "stream", kind, loss, "a stream", str(outcome), text=text, chunks=chunks)
-    message, complaints = collect(delta for deltas in outcome.value for delta in deltas)
-    expected = whole
-    if observation.dialect is not None:
-        message, expected = observation.dialect.normalise(message), observation.dialect.normalise(whole)
-    found = message_difference(expected, message)
+    deltas = [delta for some in outcome.value for delta in some]
+    message, complaints = collect(deltas)
+    found = message_difference(observation.normalised(whole), observation.normalised(message))
     if found is not None:
         loss = f"Streamed, the answer differs from the same text read whole. {describe(found)}"
         return Finding(
             "stream-equals-whole", "stream", found.kind, loss, found.expected, found.actual, path=found.path,
             text=text, chunks=chunks,
         )  # fmt: skip
+    if all(call.id is None for call in message.tool_calls):
+        # The translator leaves ids to its caller, as its whole parse may do, too.
+        complaints = [complaint for complaint in complaints if complaint.kind != "id-missing"]
+    supplied = supplied_strings(() if observation.case.reply is None else (observation.case.reply,), ())
+    complaints += invalid_texts(deltas, text + "".join(supplied))
     if complaints:
         kind = f"delta:{complaints[0].kind}"
         loss = f"A delta breaks the stream's contract: {complaints[0].text}."
