@@ -17,10 +17,10 @@ from tcfuzz.strategies.features import registry
 from tcfuzz.strategies.imported import DrawnArguments, check_tools
 from tcfuzz.strategies.tape import Tape
 
-BASE_BYTES = 29
-FEATURE_BYTES = 23
+BASE_BYTES = 17
+FEATURE_BYTES = 19
 MAX_TAPES = 12
-"""A draw costs about as much as forty bytes: beyond this many features, several share a draw."""
+"""A draw costs about as much as thirty bytes: beyond this many features, several share a draw."""
 _ON_FROM = 8
 """A feature is left out of a case where its first byte is less: for a zero, and in one case of thirty-two."""
 

@@ -293,8 +293,9 @@ class Draft:
 
     def freeze(self, tape: Tape) -> Case:
         """The finished case; `tape` decides the chunks."""
+        bare = {call.tool for call in self.all_calls() if call.bare}
         for tool in self.tools:
-            self._order(tool)
+            self._order(tool, all_optional=tool in bare)
         sizes = tuple(1 + tape.below(9) for _ in range(1 + tape.below(4)))
         ids = _Ids(self.call_id)
         return Case(
@@ -321,10 +322,12 @@ class Draft:
         if self.has_tools:
             self.calls.append(CallDraft(tape.pick(self.tools)))
 
-    def _order(self, tool: ToolDraft) -> None:
+    def _order(self, tool: ToolDraft, *, all_optional: bool) -> None:
         tool.params.sort(key=lambda param: param.key.lower(), reverse=not self.sort)
         if tool.optional_first and len(tool.params) > 1:
             tool.params[0].required = False
+        for param in tool.params if all_optional else ():
+            param.required = False
 
     def _call_id(self, name: str, index: int) -> str:
         pattern = self.traits.id_pattern

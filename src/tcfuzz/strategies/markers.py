@@ -75,7 +75,7 @@ def _pieces(marker: str) -> Iterable[str]:
 
 def _worth(piece: str, whole: re.Pattern[str] | None, foreign: re.Pattern[str]) -> bool:
     """A piece that is neither a word nor a marker itself, nor begins or ends in white space."""
-    if len(piece) < 2 or piece != piece.strip() or re.fullmatch(r"[\w ]*", piece):
+    if len(piece) < 2 or piece != piece.strip() or re.fullmatch(r"[\w ]*|\W?\w\W?", piece):
         return False
     return not (whole and whole.search(piece)) and not foreign.search(piece)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from tcfuzz.case import Case, Message
 from tcfuzz.dialects.base import Dialect
@@ -166,9 +167,12 @@ def find_native(case: Case, dialect: Dialect | None) -> frozenset[str]:
     if dialect is not None and _is_damaged(text, case, dialect):
         found |= {"marker-misspelt"} if any(piece in text for piece in pieces) else set()
         found |= {"truncated", "marker-dropped"}
-    if dialect is not None and (message := dialect.parse(text, case.tools)).content and message.tool_calls:
+    if _WORDS_OUTSIDE.search(text):
         found.add("text-around")
     return frozenset(f"native:{name}" for name in found)
+
+
+_WORDS_OUTSIDE = re.compile(r"\A[a-z]+ [a-z]+|[a-z]+ [a-z]+\Z")
 
 
 def _doubled(text: str, own: tuple[str, ...]) -> bool:
@@ -205,12 +209,17 @@ def mutate(name: str, text: str, draft: Draft, tape: Tape) -> str:
     return MUTATIONS[name][1](text, Damage(tape, draft))
 
 
-def _is_native(scope: Scope) -> bool:
-    return scope.native and scope.dialect is not None
+def _is_native(name: str, scope: Scope) -> bool:
+    if not scope.native or scope.dialect is None:
+        return False
+    return bool(own_markers(scope.dialect)) if name.startswith("marker-") else scope.calls or name in _FOR_PLAIN_TEXT
+
+
+_FOR_PLAIN_TEXT = ("garbage", "long-repeat", "whitespace")
 
 
 _ALL = frozenset(f"native:{name}" for name in MUTATIONS)
 FEATURES: tuple[Feature, ...] = tuple(
-    Feature(f"native:{name}", summary, "native", _nothing, find_native, _is_native, _ALL)
+    Feature(f"native:{name}", summary, "native", _nothing, find_native, partial(_is_native, name), _ALL)
     for name, (summary, _) in MUTATIONS.items()
 )

@@ -146,8 +146,6 @@ def _no_arguments(draft: Draft, tape: Tape) -> None:
     if call is None or tape.chance(1, 4):
         call = _bare_step(draft)
     call.bare = True
-    for param in call.tool.params:
-        param.required = False
 
 
 def _bare_step(draft: Draft) -> CallDraft:

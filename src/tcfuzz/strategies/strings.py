@@ -11,7 +11,7 @@ from tcfuzz.strategies import markers, texts
 from tcfuzz.strategies.draft import Draft, Text
 from tcfuzz.strategies.feature import Feature, Scope, always, with_calls
 from tcfuzz.strategies.tape import Tape
-from tcfuzz.strategies.texts import TextClass
+from tcfuzz.strategies.texts import Frame, TextClass
 
 PLACES = frozenset(
     {
@@ -95,12 +95,16 @@ def _has_arguments(draft: Draft) -> bool:
     return draft.has_tools and any(not call.bare for call in draft.all_calls())
 
 
-def _insert(draw: Callable[[Draft, Tape], str], alone: bool, draft: Draft, tape: Tape) -> None:
-    """Put a text into an argument, sometimes into a message instead or as well."""
+def _insert(draw: Callable[[Draft, Tape], str], frame: Frame, draft: Draft, tape: Tape) -> None:
+    """Put a text into an argument, sometimes into a message instead or as well.
+
+    A text that must stand alone goes into untouched arguments only; a whole one (a call) replaces what is there.
+    """
+    alone = frame == "alone"
     elsewhere = not _has_arguments(draft) or (tape.chance(1, 4) and not alone)
     for _ in range(2 if tape.chance(1, 5) else 1):
         cell = tape.pick(list(_places(draft)))(draft) if elsewhere else _argument(draft, tape, alone)
-        cell.put(draw(draft, tape), alone=alone)
+        cell.put(draw(draft, tape), alone=frame in ("alone", "whole"))
         elsewhere = not alone
 
 
@@ -222,17 +226,23 @@ def _with_surrogates(scope: Scope) -> bool:
     return not scope.utf8
 
 
+# Two insertions into one string may make something bigger of their parts.
+_TEXT_IMPLIES = {
+    "html": {"text:xml-tag"},
+    "quotes": {"text:looks-like-json", "history:result-json"},
+    "outer-whitespace": {"text:inner-whitespace", "text:newlines"},
+}
+
+
 def _text(kind: TextClass) -> Feature:
-    implies = {"html": {"text:xml-tag"}, "quotes": {"text:looks-like-json", "history:result-json"}}.get(
-        kind.name, set()
-    )
+    implies = _TEXT_IMPLIES.get(kind.name, set())
     suits = _with_surrogates if kind.name == "surrogate" else with_calls if kind.frame == "alone" else always
     draw = _draw_long if kind.name == "long" else partial(_draw_class, kind)
     return Feature(
         id=f"text:{kind.name}",
         summary=kind.summary,
         stage="texts",
-        inject=partial(_insert, draw, kind.frame == "alone"),
+        inject=partial(_insert, draw, kind.frame),
         detector=find_strings,
         suits=suits,
         implies=PLACES | implies,
@@ -277,7 +287,13 @@ _ROLE_SUMMARIES = {
 _ALL_ROLES = frozenset(f"marker:{role}" for role in markers.ROLES)
 
 
-def _marker(name: str, summary: str, draw: Callable[[Draft, Tape], str], suits: Callable[[Scope], bool]) -> Feature:
+def _marker(
+    name: str,
+    summary: str,
+    draw: Callable[[Draft, Tape], str],
+    suits: Callable[[Scope], bool],
+    frame: Frame = "any",
+) -> Feature:
     # One text may be a marker of several roles, and one marker may contain another.
     implies = (
         PLACES
@@ -286,7 +302,7 @@ def _marker(name: str, summary: str, draw: Callable[[Draft, Tape], str], suits: 
         | {"text:looks-like-json", "history:result-json"}
     )
     return Feature(
-        f"marker:{name}", summary, "texts", partial(_insert, draw, False), find_strings, suits, implies=implies
+        f"marker:{name}", summary, "texts", partial(_insert, draw, frame), find_strings, suits, implies=implies
     )
 
 
@@ -303,6 +319,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _marker("partial", "pieces and misspellings of own markers in texts", _draw_partial, _has_partials),
     _marker("foreign", "markers of other formats in texts", _draw_foreign, always),
-    _marker("fake-call", "a whole call of the format inside of a text", _draw_fake_call, _can_fake),
-    _marker("foreign-call", "a whole call of another format inside of a text", _draw_foreign_call, _has_others),
+    _marker("fake-call", "a whole call of the format inside of a text", _draw_fake_call, _can_fake, "whole"),
+    _marker(
+        "foreign-call", "a whole call of another format inside of a text", _draw_foreign_call, _has_others, "whole"
+    ),
 )

@@ -15,8 +15,8 @@ from typing import Literal
 from tcfuzz.strategies.tape import Tape
 from tcfuzz.strategies.words import Words
 
-Frame = Literal["any", "inside", "edge", "alone"]
-"""Where a sample may stand: anywhere, only between words, only at an edge, only as the whole string."""
+Frame = Literal["any", "inside", "edge", "alone", "whole"]
+"""Where a sample may stand: anywhere, only between words, only at an edge, only as a whole argument or string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ PARTS = (
         "xml-tag",
         "XML and HTML tags, comments, CDATA",
         r"<!--|-->|<!\[CDATA\[|\]\]>|<\?xml[^>]*>|</?[A-Za-z][\w:.-]*(?:[ =][^<>]*)?/?>",
-        ("<b>", "</script>", "<br/>", "<a=b>", '<x y="1">', "<font=red>", "<!--", "-->", "<![CDATA[", "]]>", "<EOS>"),
+        ("<b>", "</script>", "<br/>", "<a=b>", '<x y="1">', "<font=red>", "<!--", "-->", "<![CDATA[", "]]>", "<NAME>"),
     ),
     _char(
         "html-entity",
