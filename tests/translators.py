@@ -322,27 +322,38 @@ class PythonicReader(Reader):
 
     start = re.compile(r"\[\s*([^\W\d][\w.]*)\s*\(")
     begun = re.compile(r"\[\s*([^\W\d][\w.]*\s*)?$")
+    token = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|["'()\[\]{}]""", re.DOTALL)
 
     def read(self, final: bool) -> tuple[list[Piece], int]:
         at = 0
         while (found := self.start.search(self.text, at)) is not None:
-            at = found.start() + 1
+            start, at = found.start(), found.start() + 1
             if self.tools and found[1] not in self.tools:
                 continue
             if not final:
-                return [("content", self.text[: found.start()])], found.start()
-            calls = self.calls(self.text[found.start() :])
+                return [("content", self.text[:start])], start
+            at = self.end(start)
+            calls = [] if self.text[at:].strip() else self.calls(self.text[start:at])
             if calls:
-                return [("content", self.text[: found.start()]), *(("call", call) for call in calls)], len(self.text)
+                return [("content", self.text[:start]), *(("call", call) for call in calls)], len(self.text)
         held = None if final else self.begun.search(self.text)
         end = len(self.text) if held is None else held.start()
         return [("content", self.text[:end])], end
 
+    def end(self, start: int) -> int:
+        """Where the list that begins at `start` ends; the end of the text where it does not."""
+        depth = 0
+        for found in self.token.finditer(self.text, start):
+            depth += (found[0] in "([{") - (found[0] in ")]}")
+            if depth == 0:
+                return found.end()
+            if found[0] in "\"'":
+                break
+        return len(self.text)
+
     def calls(self, text: str) -> list[Dict]:
-        if not text.rstrip().endswith(")]"):
-            return []
         try:
-            value = ast.parse(text.rstrip(), mode="eval").body
+            value = ast.parse(text, mode="eval").body
             return [self.call(item) for item in value.elts] if isinstance(value, ast.List) else []
         except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
             return []
@@ -463,6 +474,7 @@ class Hermes(ChatML):
     dialect = "hermes"
     reader = TaggedReader
     default_system: str | None = "You are a helpful assistant."
+    roles: tuple[str, ...] = ("system", "user")
 
     def render(
         self, messages: Sequence[Dict], tools: Sequence[Dict], *, add_generation_prompt: bool = False, **options: Any
@@ -475,7 +487,7 @@ class Hermes(ChatML):
                 parts.append(self.result(messages, index))
             elif message["role"] == "assistant":
                 parts.append(self.turn("assistant", self.answer(messages, index)))
-            elif message["role"] != "developer":  # the model knows no such role
+            elif message["role"] in self.roles:
                 parts.append(self.turn(message["role"], self.text(message)))
         return "".join(parts) + (self.generation(options) if add_generation_prompt else "")
 
@@ -552,6 +564,7 @@ class Coder(Hermes):
 
     dialect = "qwen3-coder"
     reader = CoderReader
+    roles = ("system", "developer", "user")
 
     def head(self, system: str | None, tools: Sequence[Dict]) -> str:
         return super().head(system, tools) if tools or system != self.default_system else ""
