@@ -8,8 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis.errors import NoSuchExample, Unsatisfiable
 from hypothesis.strategies import DrawFn, SearchStrategy
 from hypothesis_jsonschema import from_schema
+from jsonschema import Draft7Validator
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import validator_for
 
 from tcfuzz.case import Json, Tool
 from tcfuzz.errors import UsageError
@@ -94,25 +99,69 @@ def _check_schema(tool: Tool) -> None:
         if keyword in UNSUPPORTED:
             raise UsageError(f"tool {tool.name!r}: the schema keyword {keyword!r} is not supported: rewrite it without")
     for reference in _references(schema):
-        if not reference.startswith("#"):
-            raise UsageError(
-                f"tool {tool.name!r}: the schema keyword '$ref' points outside of the schema ({reference!r}): "
-                "copy the definition to $defs"
-            )
+        _check_reference(tool, schema, reference)
     if schema.get("type", "object") != "object":
         raise UsageError(f"tool {tool.name!r}: its parameters have the type {schema['type']!r}: tools take an object")
-    _check_satisfiable(tool)
-
-
-def _check_satisfiable(tool: Tool) -> None:
     try:
-        strategy = arguments_for(tool)
-        empty = strategy.is_empty
-    except Exception as error:  # noqa: BLE001 - the library raises many kinds, all mean an unusable schema
-        raise UsageError(f"tool {tool.name!r}: its schema is not usable: {_first_line(error)}: correct it") from None
-    if empty:
-        culprit = _unsatisfiable_part(dict(tool.parameters or {}))
-        raise UsageError(f"tool {tool.name!r}: no arguments satisfy its schema{culprit}: loosen it")
+        validator_for(schema, default=Draft7Validator).check_schema(schema)
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path)) or "parameters"
+        raise UsageError(
+            f"tool {tool.name!r}: {place} is no JSON schema: {_first_line(error.message)}: correct it"
+        ) from None
+    try:
+        possible = _admits_something(json.dumps(_closed(schema)))
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds, all mean a schema that it cannot use
+        raise UsageError(
+            f"tool {tool.name!r}: its schema is not usable: {_first_line(str(error))}: rewrite it"
+        ) from None
+    if not possible:
+        raise UsageError(f"tool {tool.name!r}: no arguments satisfy its schema{_unsatisfiable_part(schema)}: loosen it")
+
+
+def _check_reference(tool: Tool, schema: Mapping[str, Json], reference: str) -> None:
+    if not reference.startswith("#"):
+        raise UsageError(
+            f"tool {tool.name!r}: the schema keyword '$ref' points outside of the schema ({reference!r}): "
+            "copy the definition to $defs"
+        )
+    if _target(schema, reference) is None:
+        raise UsageError(f"tool {tool.name!r}: the schema keyword '$ref' points to nothing ({reference!r}): define it")
+    if _is_recursive(schema, reference):
+        raise UsageError(
+            f"tool {tool.name!r}: the schema keyword '$ref' is not supported where it refers to itself ({reference!r}): "
+            "write the levels out"
+        )
+
+
+def _is_recursive(root: Mapping[str, Json], reference: str, path: tuple[str, ...] = ()) -> bool:
+    if reference in path:
+        return True
+    inner = set(_references(_target(root, reference)))
+    return any(_is_recursive(root, other, (*path, reference)) for other in inner)
+
+
+@lru_cache(maxsize=256)
+def _admits_something(schema: str) -> bool:
+    """Whether a value can be found: some contradictions show only when one is looked for."""
+    try:
+        strategy = _strategy(schema)
+        if strategy.is_empty:
+            return False
+        find(strategy, lambda value: True, settings=_LOOK)
+    except (NoSuchExample, Unsatisfiable):
+        return False
+    return True
+
+
+_LOOK = settings(
+    max_examples=100,
+    database=None,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def _unsatisfiable_part(schema: dict[str, Json]) -> str:
@@ -121,14 +170,14 @@ def _unsatisfiable_part(schema: dict[str, Json]) -> str:
     for key, part in properties.items() if isinstance(properties, Mapping) else ():
         whole = {"$defs": schema.get("$defs", {}), "definitions": schema.get("definitions", {})}
         alone = {**whole, **part} if isinstance(part, Mapping) else part
-        if _strategy(json.dumps(alone)).is_empty:
+        if not _admits_something(json.dumps(alone)):
             keywords = ", ".join(part) if isinstance(part, Mapping) else str(part)
             return f": the property {key!r} ({keywords}) admits nothing"
     return ""
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _first_line(message: str) -> str:
+    return message.splitlines()[0][:200] if message else "invalid"
 
 
 def _parts(schema: Json) -> Iterator[Mapping[str, Json]]:
@@ -161,11 +210,15 @@ def _references(schema: Json) -> Iterator[str]:
 
 def arguments_for(tool: Tool) -> SearchStrategy[dict[str, Json]]:
     """Arguments that satisfy the tool's schema."""
-    schema = {"type": "object", **(tool.parameters or {"properties": {}, "additionalProperties": False})}
+    return _strategy(json.dumps(_closed(dict(tool.parameters or {}))))
+
+
+def _closed(schema: Mapping[str, Json]) -> dict[str, Json]:
+    """The schema without undeclared arguments: they are allowed by omission only, and models do not invent them."""
+    closed: dict[str, Json] = {"type": "object", **schema}
     if "additionalProperties" not in schema and not _composed(schema):
-        # Undeclared arguments are allowed by omission only; models do not invent them.
-        schema["additionalProperties"] = False
-    return _strategy(json.dumps(schema))
+        closed["additionalProperties"] = False
+    return closed
 
 
 def _composed(schema: Mapping[str, Json]) -> bool:
@@ -229,10 +282,15 @@ def _resolve(schema: Json, root: Mapping[str, Json], followed: frozenset[str]) -
     reference = schema.get("$ref") if isinstance(schema, Mapping) else None
     if not isinstance(reference, str) or reference in followed or set(schema) - _ANNOTATIONS != {"$ref"}:
         return schema, followed
-    target: Json = root
+    return _target(root, reference), followed | {reference}
+
+
+def _target(root: Json, reference: str) -> Json:
+    """What a local reference (`#/$defs/X`) points to, None for nothing."""
+    target = root
     for part in reference.removeprefix("#").split("/")[1:]:
         target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
-    return target, followed
+    return target
 
 
 def _is_free(schema: Json, root: Mapping[str, Json]) -> bool:
