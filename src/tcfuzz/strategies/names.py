@@ -206,6 +206,10 @@ def _unsorted(draft: Draft, tape: Tape) -> None:
     tool = draft.target_tool(tape)
     while len(tool.params) < 2 + tape.below(3):
         draft.add_string(tool)
+    if tape.chance(1, 3):
+        # Maps inside of an ordered map are often plain ones.
+        keys = (draft.words.next(), draft.words.next())
+        draft.place(tape, {"type": "object"}, lambda: {key: draft.argument() for key in keys})
 
 
 def _second(draft: Draft, tape: Tape) -> tuple[Param, Param]:
@@ -253,7 +257,7 @@ _CALLED = frozenset({"schema:tool-never-called"})
 FEATURES: tuple[Feature, ...] = (
     *(_key_feature(name, summary, samples) for name, (summary, samples) in KEY_SAMPLES.items()),
     Feature("key:markers", "keys that are own markers", "parameters", _marker_key, find_keys, with_made_tools, _NESTED),
-    Feature("key:unsorted", "keys that are not in order", "parameters", _unsorted, find_keys, with_made_tools),
+    Feature("key:unsorted", "keys that are not in order", "parameters", _unsorted, find_keys, with_made_tools, _NESTED),
     Feature(
         "key:prefix-of-another",
         "keys that begin with another key",
