@@ -39,9 +39,12 @@ from tcfuzz.events import (
 from tcfuzz.finding import Fail, Finding, Fingerprint, NotApplicable, Pass, Unknown, Verdict
 from tcfuzz.observation import Observation, ReferenceTemplate
 from tcfuzz.oracles import Oracle
+from tcfuzz.polish import polished
 from tcfuzz.strategies import Profile
 from tcfuzz.targets.base import Target
 
+SWEEP_ORDER = ("calls", "history", "option", "value", "schema", "name", "key", "id", "text", "marker", "native")
+"""The groups of features."""
 PLAIN = "plain"
 """The row of the map for cases without any feature."""
 DEFAULT_EXAMPLES = 2000
@@ -256,6 +259,8 @@ class Campaign:
                 options=self.target.options,
             )
         )
+        # Shapes before texts: a text may stand in any shape, so a bug of the shape is to be known by then.
+        known = tuple(sorted(known, key=lambda feature: SWEEP_ORDER.index(feature.partition(":")[0])))
         wanted = self.plan.features
         return known if wanted is None else tuple(feature for feature in known if feature in wanted)
 
@@ -572,9 +577,29 @@ class _Run:
         if self._wanted is None:
             return False
         assert self._last is not None and self._best is not None
-        case, finding = self._last if shrunk else self._best[1:]
+        case, finding = self._polished() if shrunk else self._best[1:]
         self.campaign.shrunk(self.campaign.make_bug(case, finding, shrunk=shrunk, seed=self.seed))
         return True
+
+    def _polished(self) -> tuple[Case, Finding]:
+        """The shrunk case without what only its profile kept in it."""
+        assert self._last is not None
+        best = self._last
+
+        def fails(case: Case) -> bool:
+            nonlocal best
+            dialect = self.campaign.target.dialect
+            if not strategies.features_of(case, dialect) <= strategies.features_of(best[0], dialect):
+                return False  # plainer in one thing, nastier in another
+            found = self._again(case)
+            best = best if found is None else (case, found)
+            return found is not None
+
+        try:
+            polished(best[0], fails)
+        except TcfuzzError as error:
+            raise _Abort(error) from error
+        return best
 
     def _one(self, case: Case) -> None:
         try:
@@ -605,9 +630,15 @@ class _Run:
         tired = self._executions > MOST_SHRINKS or time.monotonic() - self._since > MOST_SHRINK_SECONDS
         if tired and case != self._best[1]:
             return  # nothing smaller is accepted any more: Hypothesis ends with the best one
-        for finding in self.campaign.failures(case, self._wanted.oracle):
-            if finding.key == self._wanted.key:
-                self._fail(case, finding)
+        found = self._again(case)
+        if found is not None:
+            self._fail(case, found)
+
+    def _again(self, case: Case) -> Finding | None:
+        """The wanted failure in another case."""
+        assert self._wanted is not None
+        found = self.campaign.failures(case, self._wanted.oracle)
+        return next((finding for finding in found if finding.key == self._wanted.key), None)
 
     def _fail(self, case: Case, finding: Finding) -> NoReturn:
         self._last = (case, finding)

@@ -88,7 +88,9 @@ def _kind(value: Json) -> str:
 
 
 def classes(value: Json) -> Iterator[str]:
-    """The classes of a value and of what is in it; a mixed array explains its items."""
+    """The classes of a value and of what is in it. An array of many items, or of mixed ones, is an array, too:
+    a bug of arrays explains what happens to those.
+    """
     if value is None:
         yield "null"
     elif isinstance(value, bool):
@@ -96,12 +98,13 @@ def classes(value: Json) -> Iterator[str]:
     elif isinstance(value, (int, float)):
         yield number_class(value)
     elif isinstance(value, Mapping):
-        yield "empty-object" if not value else "many-items" if len(value) >= MANY_ITEMS else "object"
+        yield "object" if value else "empty-object"
     elif isinstance(value, (list, tuple)):
+        yield "array" if value else "empty-array"
         if len({_kind(item) for item in value}) > 1:
             yield "mixed"
-            return
-        yield "empty-array" if not value else "many-items" if len(value) >= MANY_ITEMS else "array"
+    if isinstance(value, (Mapping, list, tuple)) and len(value) >= MANY_ITEMS:
+        yield "many-items"
     for item in _items(value):
         yield from classes(item)
 
@@ -219,14 +222,15 @@ def _mixed(draft: Draft, tape: Tape) -> None:
     draft.place(tape, {"type": "array"}, lambda: [draft.argument(), *picked])
 
 
+_IN_MIXED = ("array", "object", "empty-array", "empty-object", "int", "float", "bool", "null")
 _CONTAINERS = (
     ("empty-object", "the empty object", _empty_object, set[str]()),
     ("empty-array", "the empty array", _empty_array, set[str]()),
     ("object", "objects, sometimes in objects", _object, set[str]()),
     ("array", "arrays, sometimes of arrays", _array, set[str]()),
     ("deep", "five levels of nesting and more (dozens in large cases)", _deep, {"value:object", "value:array"}),
-    ("many-items", "twenty items and more (hundreds in large cases)", _many_items, set[str]()),
-    ("mixed", "arrays of different types", _mixed, set[str]()),
+    ("many-items", "twenty items and more (hundreds in large cases)", _many_items, {"value:object", "value:array"}),
+    ("mixed", "arrays of different types", _mixed, {f"value:{name}" for name in _IN_MIXED}),
 )
 
 FEATURES: tuple[Feature, ...] = (
