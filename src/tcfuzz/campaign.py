@@ -330,7 +330,7 @@ class Campaign:
         """A seed of its own for each batch: one number for all would draw the same cases everywhere."""
         rules = ",".join(oracle.id for oracle in self.plan.oracles)
         named = (self.plan.seed, self.target.name, self.target.model, rules, *parts)
-        return int.from_bytes(hashlib.sha256("|".join(map(str, named)).encode()).digest()[:8], "big")
+        return int.from_bytes(hashlib.sha256("|".join(map(str, named)).encode()).digest()[:6], "big")
 
     # -- one batch ---------------------------------------------------------------------------------------------------
 

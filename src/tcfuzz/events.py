@@ -41,7 +41,7 @@ class Bug:
 
 @dataclass(slots=True)
 class Tally:
-    """How often an oracle said what. `limits` are those not applicable because the format cannot carry the case."""
+    """How often an oracle said what. `limits` are those of `not_applicable` that the format cannot carry."""
 
     passed: int = 0
     failed: int = 0

@@ -37,6 +37,12 @@ class Registry(Generic[T]):
         hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(self._items)}"
         return f"unknown {self.kind} {name!r}: {hint} (tcfuzz list {self.kind}s)"
 
+    def arrange(self, names: tuple[str, ...]) -> None:
+        """Put the things into the order of `names`, which holds each once."""
+        if sorted(names) != sorted(self._items):
+            raise ValueError(f"{self.kind}s {sorted(set(names) ^ set(self._items))} are in only one of both lists")
+        self._items = {name: self._items[name] for name in names}
+
     def names(self) -> tuple[str, ...]:
         """All names, in order of registration."""
         return tuple(self._items)

@@ -5,6 +5,27 @@ from __future__ import annotations
 from tcfuzz.oracles import accepts, marker_leak, prompt, robust, round_trip, stream, tools  # noqa: F401 - they register
 from tcfuzz.oracles.base import Oracle, registry
 
+registry.arrange(
+    (
+        "accepts",
+        "round-trip",
+        "key-order",
+        "marker-leak",
+        "content-kept",
+        "tools-declared",
+        "deterministic",
+        "stream-equals-whole",
+        "arguments-as-string",
+        "ids",
+        "total",
+        "truncation",
+        "schema-valid",
+        "prefix-stable",
+        "reference-identical",
+        "injection",
+    )
+)
+
 get = registry.get
 names = registry.names
 

@@ -98,7 +98,7 @@ def _compare(observation: Observation, blame: Blame, back: Message, text: str) -
 
 def describe(found: Difference) -> str:
     """One sentence: what a user loses."""
-    where = found.path.rpartition("arguments.")[2] or found.path
+    where = "the arguments" if found.path.endswith(".arguments") else found.path.rpartition(".arguments.")[2]
     sentences = {
         "call-lost": "A tool call gets lost: the agent never runs it.",
         "call-added": "A tool call appears that the model never made.",

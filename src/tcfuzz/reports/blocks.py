@@ -67,6 +67,11 @@ class Look:
         return text if len(text) <= room else text[: max(room - len(dots), 0)] + dots
 
 
+def relative(path: Path) -> Path:
+    """A path as one types it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def literal(value: Json) -> str:
     """A value as JSON on one line; `Pairs` and huge integers too. Not made visible yet."""
     return deeply(lambda: _literal(value))
@@ -129,7 +134,7 @@ def row(name: str, value: str | Text, style: str = "") -> Text:
 def file_lines(path: Path | None, look: Look) -> Iterator[Text]:
     """The crasher's path and the command that runs it again."""
     if path is not None:
-        path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        path = relative(path)
         yield row("crasher", look.show(str(path)), "cyan")
         yield row("replay", look.show(f"tcfuzz replay {shell_word(str(path))}"), "cyan")
 

@@ -67,7 +67,7 @@ def _tally(tally: Tally) -> dict[str, Json]:
         "pass": tally.passed,
         "fail": tally.failed,
         "unknown": tally.unknown,
-        "not_applicable": tally.not_applicable + tally.limits,
+        "not_applicable": tally.not_applicable,
     }
 
 

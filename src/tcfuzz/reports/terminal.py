@@ -24,7 +24,7 @@ from tcfuzz.events import (
     Summary,
 )
 from tcfuzz.finding import Fingerprint
-from tcfuzz.reports.blocks import Look, block
+from tcfuzz.reports.blocks import Look, block, relative
 from tcfuzz.reports.tables import feature_map, target_map
 
 
@@ -133,15 +133,33 @@ class TerminalReport:
 
     # -- at the end ----------------------------------------------------------------------------------------------------
 
+    def _also(self, bug: Bug) -> Text:
+        path = self._crasher_path(bug.fingerprint.digest())
+        where = f" ({relative(path)})" if path else ""
+        return Text(self._look.glyphs(f"  also      {bug.fingerprint.oracle}: {bug.finding.loss}{where}"), style="dim")
+
     def _ended(self, summary: Summary) -> None:
         if not (self._brief and not summary.bugs):
             self._print(Text(""), *feature_map(summary, self._look), Text(""))
-        for bug in summary.bugs:
-            digest = bug.fingerprint.digest()
-            bug_block(self._console, bug, self._crasher_path(digest), known=self._known(digest))
-            self._print(Text(""))
+        for first, *others in causes(summary.bugs):
+            digest = first.fingerprint.digest()
+            bug_block(self._console, first, self._crasher_path(digest), known=self._known(digest))
+            self._print(*(self._also(bug) for bug in others), Text(""))
         known = sum(self._known(bug.fingerprint.digest()) for bug in summary.bugs)
         self._print(*summary_lines(summary, known, self._look, brief=self._brief))
+
+
+def causes(bugs: Iterable[Bug]) -> list[list[Bug]]:
+    """The bugs in groups that look like one cause: the same side is to blame, the same features are needed.
+
+    One wrong argument breaks several rules; each is a finding with a crasher of its own, but one thing to mend.
+    """
+    groups: dict[tuple[object, ...], list[Bug]] = {}
+    for bug in bugs:
+        found = bug.fingerprint
+        needed = found.features or (found.oracle, found.kind)
+        groups.setdefault((found.target, found.dialect, found.blame, needed), []).append(bug)
+    return list(groups.values())
 
 
 def bug_block(console: Console, bug: Bug, path: Path | None, *, known: bool = False) -> None:
@@ -194,6 +212,9 @@ def _verdict(summary: Summary, known: int, look: Look) -> Text:
     word, style = ("FAIL", "bold red") if new else ("NONE", "bold yellow") if nothing else ("ok", "bold green")
     numbers = f"{summary.cases:,} cases, {summary.checks:,} checks in {summary.seconds:.1f} s"
     found = f"{len(summary.bugs)} finding{'' if len(summary.bugs) == 1 else 's'}"
+    groups = len(causes(summary.bugs))
+    if groups < len(summary.bugs):
+        found += f" of {groups} cause{'' if groups == 1 else 's'}"
     if known:
         found += f" ({new} new, {known} known)"
     text = Text(f"{word:<4} ", style=style)

@@ -129,7 +129,7 @@ def _check_reference(tool: Tool, schema: Mapping[str, Json], reference: str) -> 
         raise UsageError(f"tool {tool.name!r}: the schema keyword '$ref' points to nothing ({reference!r}): define it")
     if _is_recursive(schema, reference):
         raise UsageError(
-            f"tool {tool.name!r}: the schema keyword '$ref' is not supported where it refers to itself ({reference!r}): "
+            f"tool {tool.name!r}: the schema keyword '$ref' refers to itself ({reference!r}), which is not supported: "
             "write the levels out"
         )
 
