@@ -57,7 +57,7 @@ def cases(profile: Profile) -> SearchStrategy[Case]:
     chosen = [registry.get(name) for name in profile.features]
     order = {name: place for place, name in enumerate(registry.names())}
     suited = sorted((f for f in chosen if f.suits(profile.scope)), key=lambda f: order[f.id])
-    tapes = st.tuples(*(st.binary(min_size=size, max_size=size) for size in _sizes(len(suited))))
+    tapes = st.tuples(*(st.binary(min_size=size, max_size=size) for size in tape_sizes(len(suited))))
     if not profile.tools:
         return tapes.map(lambda drawn: build(profile, suited, drawn))
     check_tools(profile.tools)
@@ -107,7 +107,7 @@ def _damaged(case: Case, on: Sequence[tuple[Feature, Tape]], draft: Draft) -> Ca
     return case.with_(text=text, reply=None)
 
 
-def _sizes(features: int) -> list[int]:
+def tape_sizes(features: int) -> list[int]:
     """The sizes of the tapes in bytes: the base, then one for each feature or, if they are many, for several."""
     together = max(1, -(-features // MAX_TAPES))
     counts = [min(together, features - start) for start in range(0, features, together)]

@@ -37,7 +37,13 @@ _OTHER = """
     </result> <|assistant_end|> <|inner_prefix|> <|tools_prefix|> <seed:bos> <seed:tool_call> </seed:tool_call>
     <seed:think> <SPECIAL_12> <TOOLCALL> </TOOLCALL> <TOOL_RESPONSE> <tool_result> <tool_calls> </tool_calls> <item>
     <|tool_call:begin|> <|function_call|> <|function_output|> <|fim_prefix|> <|fim_middle|> <|image|> <unk> <pad>
-    <unused0> <mm:think> >>>all functools[
+    <unused0> <mm:think> >>>all functools[ /no_think /nothink ]<]minimax[>[ <|open|> <|close|> <|sep|> <|end_of_msg|>
+    <|im_user|> <|im_assistant|> <|media_start|> <|USER_TOKEN|> <|CHATBOT_TOKEN|> <|START_RESPONSE|> <|START_TEXT|>
+    <|END_THINKING|> <|END_TOOL_RESULT|> <｜tool▁outputs▁end｜> <｜DSML｜tool_calls> </｜DSML｜invoke> [/SYSTEM_PROMPT]
+    <|startoftext|> <|tool_response_start|> </functions> <|system_start|> <|developer_start|> <|user_start|> [IMG]
+    <|assistant_start|> <|tools_suffix|> <seed:eos> </seed:think> <SPECIAL_10> </TOOL_RESPONSE> <AVAILABLE_TOOLS>
+    <atem:function_calls> </atem:parameter> </param> <|tool_call:end|> <|role_sep|> <|message_sep|> <sep>
+    <start_function_response> <end_function_response> <start_function_declaration> CONTINUE_FINAL_MESSAGE_TAG
 """
 OTHER_TOKENS = tuple(_OTHER.split())
 _PADDING = r"[ \t\r\n]*"
