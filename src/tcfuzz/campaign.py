@@ -425,8 +425,8 @@ class Campaign:
 
     def failures(self, case: Case, oracle_id: str) -> list[Finding]:
         """What one oracle finds in a case that no known bug explains; used while shrinking."""
-        oracle = next(oracle for oracle in self._oracles if oracle.id == oracle_id)
-        verdict = oracle.judge(self.observe(case, thorough=True))
+        oracle = next((oracle for oracle in self._oracles if oracle.id == oracle_id), None)
+        verdict = None if oracle is None else oracle.judge(self.observe(case, thorough=True))
         if not isinstance(verdict, Fail):
             return []
         features = strategies.features_of(case, self.target.dialect)
@@ -579,7 +579,16 @@ class _Run:
         assert self._last is not None and self._best is not None
         case, finding = self._polished() if shrunk else self._best[1:]
         self.campaign.shrunk(self.campaign.make_bug(case, finding, shrunk=shrunk, seed=self.seed))
+        self._tell_echoes(case, shrunk=shrunk)
         return True
+
+    def _tell_echoes(self, case: Case, *, shrunk: bool) -> None:
+        """What other rules the small case breaks, too: found with it, and not once more in some larger case."""
+        for oracle in self.campaign.plan.oracles:
+            for finding in self.campaign.failures(case, oracle.id):
+                bug = self.campaign.make_bug(case, finding, shrunk=shrunk, seed=self.seed)
+                self.campaign.seen(bug)
+                self.campaign.shrunk(bug)
 
     def _polished(self) -> tuple[Case, Finding]:
         """The shrunk case without what only its profile kept in it."""

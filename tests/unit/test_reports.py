@@ -251,7 +251,7 @@ def test_the_summary_tells_known_from_new():
     known = bug()
     new = bug(replace(FINDING, kind="call-lost"))
     text = printed(CampaignEnded(summary(known, new)), known={known.fingerprint.digest()})
-    assert "2 findings (1 new, 1 known)" in text and "3 cases · known" in text
+    assert "2 findings of 1 cause (1 new, 1 known)" in text and "3 cases · known" in text
     text = printed(CampaignEnded(summary(known)), known={known.fingerprint.digest()})
     assert "\nok   local:gemma4" in text
 
@@ -386,7 +386,7 @@ def test_json_has_the_documented_shape(tmp_path):
     assert list(shape)[:10] == [
         "tcfuzz", "target", "version", "dialect", "seed", "cases", "checks", "seconds", "oracles", "findings",
     ]  # fmt: skip
-    assert shape["oracles"]["round-trip"] == {"pass": 5, "fail": 1, "unknown": 1, "not_applicable": 5}
+    assert shape["oracles"]["round-trip"] == {"pass": 5, "fail": 1, "unknown": 1, "not_applicable": 2}
     (finding,) = shape["findings"]
     assert list(finding)[:9] == [
         "id", "fingerprint", "oracle", "blame", "severity", "kind", "features", "count", "crasher",
