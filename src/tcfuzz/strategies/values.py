@@ -137,7 +137,8 @@ def _in_object(
     draft: Draft, schema: dict[str, Json], make: Callable[[], Json]
 ) -> tuple[dict[str, Json], Callable[[], Json]]:
     key = draft.words.next()
-    return {"type": "object", "properties": {key: schema}}, lambda: {key: make()}
+    declared = {"properties": {key: schema}} if "schema:nested" in draft.active else {}
+    return {"type": "object", **declared}, lambda: {key: make()}
 
 
 def _in_array(
