@@ -50,6 +50,8 @@ PLAIN = "plain"
 DEFAULT_EXAMPLES = 2000
 SWEEP_SHARE, PAIRS_SHARE = 0.6, 0.15
 SWEEP_CASES = (4, 30)
+SWEPT_LARGE = frozenset({"native:long-repeat"})
+"""Features whose point is size: a parser shows that it is not linear in long texts only."""
 PAIR_CASES, SWARM_CASES = 6, 30
 MOST_BUGS_IN_A_BATCH = 12
 MOST_SHRINKS, MOST_SHRINK_SECONDS = 3000, 20.0
@@ -285,7 +287,8 @@ class Campaign:
         count = self._share(SWEEP_SHARE, len(features) + 1)
         yield Batch("sweep", PLAIN, self._profile(frozenset()), count)
         for feature in features:
-            yield Batch("sweep", feature, self._profile(frozenset({feature})), count)
+            size: strategies.Size = "large" if feature in SWEPT_LARGE else "small"
+            yield Batch("sweep", feature, self._profile(frozenset({feature}), size), count)
 
     def _pairs(self, features: Sequence[str]) -> Iterator[Batch]:
         """Two features at a time of those that the sweep left green, in an order that the seed decides."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from tcfuzz.case import Case, Json
@@ -139,6 +140,26 @@ def _draw_marker(role: str, draft: Draft, tape: Tape) -> str:
 def _draw_partial(draft: Draft, tape: Tape) -> str:
     piece = tape.pick(markers.marker_texts(draft.dialect).partial)
     return texts.framed("any", tape.below(4), piece, draft.words)
+
+
+def _insert_partial(draft: Draft, tape: Tape) -> None:
+    """A piece somewhere in a text, or an answer without calls that ends as if a call were to begin.
+
+    A stream holds such an end back, and must give it back in the end.
+    """
+    openings = _openings(draft)
+    if not openings or draft.wants_arguments(only=True) or not tape.chance(1, 3):
+        _insert(_draw_partial, "any", draft, tape)
+        return
+    draft.calls.clear()
+    _content(draft).put(f"{draft.words.next()} {tape.pick(openings)}")
+
+
+def _openings(draft: Draft) -> tuple[str, ...]:
+    """Pieces that are the beginning of what opens a call or reasoning."""
+    known = markers.marker_texts(draft.dialect)
+    whole = [text for role in ("call-open", "reasoning-open") for text in known.by_role.get(role, ())]
+    return tuple(piece for piece in known.partial if any(text.startswith(piece) for text in whole))
 
 
 def _draw_foreign(draft: Draft, tape: Tape) -> str:
@@ -306,6 +327,11 @@ def _marker(
     )
 
 
+def _partial() -> Feature:
+    feature = _marker("partial", "pieces and misspellings of own markers in texts", _draw_partial, _has_partials)
+    return replace(feature, inject=_insert_partial, implies=feature.implies | {"calls:none"})
+
+
 FEATURES: tuple[Feature, ...] = (
     *(_text(kind) for kind in texts.CLASSES),
     *(
@@ -317,7 +343,7 @@ FEATURES: tuple[Feature, ...] = (
         )
         for role in markers.ROLES
     ),
-    _marker("partial", "pieces and misspellings of own markers in texts", _draw_partial, _has_partials),
+    _partial(),
     _marker("foreign", "markers of other formats in texts", _draw_foreign, always),
     _marker("fake-call", "a whole call of the format inside of a text", _draw_fake_call, _can_fake, "whole"),
     _marker(
