@@ -50,6 +50,7 @@ PLAIN = "plain"
 DEFAULT_EXAMPLES = 2000
 SWEEP_SHARE, PAIRS_SHARE = 0.6, 0.15
 SWEEP_CASES = (4, 30)
+FIRST_ROUND_CASES = 6
 SWEPT_LARGE = frozenset({"native:long-repeat"})
 """Features whose point is size: a parser shows that it is not linear in long texts only."""
 PAIR_CASES, SWARM_CASES = 6, 30
@@ -343,7 +344,7 @@ class Campaign:
         for attempt in range(MOST_BUGS_IN_A_BATCH):
             if left <= 0 or self._exhausted():
                 break
-            seed = self._derived_seed(batch.phase, batch.label, attempt, self.plan.shard if batch.phase else index)
+            seed = self._derived_seed(batch.phase, batch.label, attempt, index, self.plan.shard)
             run = _Run(self, batch, seed, left)
             found = run.draw()
             left -= max(1, run.drawn)

@@ -10,6 +10,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,14 +97,23 @@ def _target(arguments: argparse.Namespace) -> int:
     _tell_stale(console, options.crashers)
     results: list[TargetResult] = []
     with opened(spec) as found:
-        for target in found:
-            results.append(_run_one(console, options, spec, target, several=len(found) > 1))
+        started = time.monotonic()
+        for place, target in enumerate(found):
+            left = _share(options, time.monotonic() - started, len(found) - place)
+            results.append(_run_one(console, left, spec, target, several=len(found) > 1))
             if results[-1].summary.interrupted:
                 break
     if len(results) > 1:
         overview(console, [result.summary for result in results])
     _write_reports(arguments, results)
     return _conclude(console, results)
+
+
+def _share(options: RunOptions, used: float, targets: int) -> RunOptions:
+    """The options with this target's share of the time that is left: --max-time bounds the whole command."""
+    if options.max_time is None:
+        return options
+    return replace(options, max_time=max(0.1, (options.max_time - used) / targets))
 
 
 def _chosen(arguments: argparse.Namespace, config: Config) -> tuple[TargetSpec, RunOptions]:
@@ -257,8 +267,12 @@ def _add_target(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--reference", metavar="FILE", type=Path, help="a chat template that prompts must equal")
     command.add_argument("--oracle", metavar="O", action="append", help="only this rule (repeatable)")
     command.add_argument("--feature", metavar="F", action="append", help="only this kind of input (repeatable)")
-    command.add_argument("--max-examples", metavar="N", type=_positive, help="stop after N cases (default 2000)")
-    command.add_argument("--max-time", metavar="T", type=_seconds, help="stop after T: 60, 60s, 10m")
+    command.add_argument(
+        "--max-examples", metavar="N", type=_positive, help="stop after N cases a target (default 2000)"
+    )
+    command.add_argument(
+        "--max-time", metavar="T", type=_seconds, help="stop after T, all targets together: 60, 60s, 10m"
+    )
     command.add_argument("--seed", metavar="N", type=int, help="another seed draws other cases (default 0)")
     command.add_argument("--shard", metavar="i/N", type=_shard, default=(0, 1), help="run part i of N (1/4 … 4/4)")
     command.add_argument("--tools", metavar="FILE", type=Path, help="your own tool definitions, OpenAI or MCP shape")

@@ -58,6 +58,8 @@ class Traits:
     developer: whether a developer message keeps a turn of its own.
     alternating: whether user and assistant must take turns (tool steps aside).
     prefix_stable: whether an earlier prompt stays a prefix of a later one (history without reasoning).
+    prompt_kept: whether the generation prompt is a prefix of what history shows; False where published revisions of the
+        template differ in it.
     options: template options that change the rendering, each with the values worth trying.
     """
 
@@ -78,6 +80,7 @@ class Traits:
     developer: bool = True
     alternating: bool = False
     prefix_stable: bool = True
+    prompt_kept: bool = True
     options: Mapping[str, tuple[Json, ...]] = field(default_factory=dict)
 
 

@@ -261,6 +261,7 @@ class Gemma4(Dialect):
         content_trim="outer",
         text_trim=frozenset({"system", "developer", "user", "assistant"}),
         string_arguments="refused",
+        prompt_kept=False,  # the 26b and 31b templates open an empty thought that history does not show
         options={"enable_thinking": (False, True), "preserve_thinking": (False, True)},
     )
 

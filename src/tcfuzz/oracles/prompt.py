@@ -195,7 +195,8 @@ def _steps(observation: Observation) -> Iterator[_Step]:
     """(kind, earlier messages, later messages, earlier with generation prompt)."""
     messages = observation.case.messages
     if observation.in_domain:
-        yield "generation-prompt", messages, observation.with_reply, True
+        if observation.dialect is None or observation.dialect.traits.prompt_kept:
+            yield "generation-prompt", messages, observation.with_reply, True
         yield "closed-turn", messages, observation.with_reply, False
     cuts = [i for i in range(1, len(messages)) if messages[i].role == "user"]
     for cut in cuts[-2:]:

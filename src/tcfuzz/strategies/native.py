@@ -18,6 +18,8 @@ Mutate = Callable[[str, "Damage"], str]
 STRAY_SPACES = ("\n\n\n", "   ", " \t ", "\r\n", "\t\n\t")
 GARBAGE = ("}~{", '"}]', "\\", "\x00?", "<|<", "::{{", '":,', "'''\"", "]]>", "\ufffd\ufffd", '{"":', "=>|<=")
 OPENINGS = ('{"a": ', "[", "{", "[[{", "(", '{"a": [')
+OPENING_ROLES = ("call-open", "reasoning-open", "quote")
+"""What begins something that has an end: a parser that looks for the end from each of them takes quadratic time."""
 FEW = 50
 """From how many repetitions on a text is called repetitive."""
 
@@ -29,8 +31,10 @@ class Damage:
         self.tape = tape
         self.words = draft.words
         self.markers = own_markers(draft.dialect)
+        opening = [m.text for m in (draft.dialect.markers if draft.dialect else ()) if m.role in OPENING_ROLES]
+        self.openings = tuple(dict.fromkeys(opening)) or ("{",)
         self.pieces = markers.marker_texts(draft.dialect).partial or ("<",)
-        self.many = FEW + tape.byte() * draft.scale(50, 1000, 10_000) // 256
+        self.many = FEW + tape.byte() * draft.scale(50, 1000, 20_000) // 256
 
     def place(self, text: str) -> int:
         """A position in a text, its end for a zero."""
@@ -120,7 +124,9 @@ def _junk(text: str, damage: Damage) -> str:
 
 def _repeat(text: str, damage: Damage) -> str:
     """One marker, piece or brace many times: time must stay in proportion to the length."""
-    unit = damage.tape.pick((damage.marker(), "{", "<", damage.tape.pick(damage.pieces), '"', "\\", "[", "\n"))
+    tape = damage.tape
+    opening = tape.pick(damage.openings)
+    unit = tape.pick((opening, damage.marker(), "{", "<", tape.pick(damage.pieces), opening, '"', "\\", "[", "\n"))
     place = damage.place(text)
     return text[:place] + unit * damage.many + text[place:]
 
