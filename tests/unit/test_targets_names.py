@@ -71,7 +71,7 @@ def test_wrong_names_are_one_line(template: Path) -> None:
         (("local:gemma4", "hermes", None), "contradict"),
         (("local", None, template), "--template goes with jinja"),
         (("jinja", None, None), "jinja needs a template"),
-        (("jinja:x", None, template), "jinja takes no 'x'"),
+        (("jinja:not_there.jinja", None, None), "cannot read the template not_there.jinja"),
         (("jinja", "herms", template), "did you mean hermes"),
         (("jinja", None, Path("not_there.jinja")), "cannot read the template not_there.jinja"),
     ]
@@ -119,7 +119,7 @@ def test_a_template_is_rendered_and_its_dialect_told(template: Path) -> None:
     (target,) = resolve("jinja", template=template)
     assert isinstance(target, JinjaTarget)
     assert target.dialect is dialects.get("hermes")
-    assert (target.name, target.model, target.is_template) == ("jinja", "mine", True)
+    assert (target.name, target.model, target.is_template) == (f"jinja:{template}", "mine", True)
     assert len(target.version) == 12
     assert target.options == frozenset()
     prompt = target.render((*HISTORY, REPLY), [TOOL], add_generation_prompt=False)

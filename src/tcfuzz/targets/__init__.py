@@ -97,11 +97,10 @@ class _Jinja:
         from tcfuzz import dialects
         from tcfuzz.targets.jinja import JinjaTarget
 
-        if request.rest:
-            raise UsageError(f"jinja takes no {request.rest!r}: type {self.usage}")
-        if request.template is None:
+        template = request.template or (Path(request.rest) if request.rest else None)
+        if template is None:
             raise UsageError(f"jinja needs a template: type {self.usage}")
-        return [JinjaTarget(request.template, dialects.get(request.dialect) if request.dialect else None)]
+        return [JinjaTarget(template, dialects.get(request.dialect) if request.dialect else None)]
 
 
 class _Python:

@@ -26,12 +26,12 @@ _TELLING = frozenset(
 class JinjaTarget:
     """The template in a file. Raises UsageError where it cannot be read or compiled, or its dialect be told."""
 
-    name = "jinja"
     capabilities = ALL
     is_template = True
     utf8 = False
 
     def __init__(self, path: Path, dialect: Dialect | None = None) -> None:
+        self.name = f"jinja:{path}"
         self._path = path
         self._text = _read(path)
         self._template = ChatTemplate(self._text, name=str(path))
