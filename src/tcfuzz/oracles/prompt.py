@@ -151,7 +151,8 @@ def arguments_as_string(observation: Observation) -> Verdict:
         return fail(finding) or Pass()
     if as_object.value == as_string.value:
         return Pass()
-    kind = "encoded-twice" if '\\"' in as_string.value and '\\"' not in as_object.value else "rendered-otherwise"
+    twice = (to_json(to_json(dict(call.arguments))) for message in messages for call in message.tool_calls)
+    kind = "encoded-twice" if any(text in as_string.value for text in twice) else "rendered-otherwise"
     finding = Finding(
         "arguments-as-string", "renderer", kind, loss, as_object.value, as_string.value, text=as_string.value
     )

@@ -129,9 +129,33 @@ def _speaks(template: ChatTemplate, dialect: Dialect) -> bool:
         if silent and _prompt(template, replace(called, content=plain.content)) != _prompt(template, plain):
             return False
         reply = plain if silent else called
-        return dialect.emit(reply, [_TOOL]) in _prompt(template, reply)
+        if dialect.emit(reply, [_TOOL]) not in _prompt(template, reply):
+            return False
+        return all(_turns_alike(template, dialect, messages) for messages in _conversations(dialect))
     except Exception:  # noqa: BLE001 - whatever a template raises, it does not write this dialect's calls
         return False
+
+
+def _conversations(dialect: Dialect) -> list[list[Message]]:
+    """Conversations that show how turns are written. A format may share its calls with others, not its turns."""
+    plain = [_USER, Message("assistant", "Which?"), Message("user", "One.")]
+    if dialect.traits.max_calls == 0:
+        return [plain]
+    result = Message("tool", "Two.", tool_call_id=_CALL.id, name=_CALL.name)
+    called = [*plain, Message("assistant", "", tool_calls=(_CALL,)), result]
+    answered = [*called, Message("assistant", "Done.", "So." if dialect.traits.reasoning else None)]
+    return [plain, called, answered, [*answered, Message("user", "Good.")]]
+
+
+def _turns_alike(template: ChatTemplate, dialect: Dialect, messages: Sequence[Message]) -> bool:
+    """Whether both write the same, with a system message or without: some templates put a text of their own there."""
+    directed = (Message("system", "Be brief."), *messages)
+    for turns in (messages, directed) if dialect.traits.system != "none" else (messages,):
+        shapes = [message.to_openai() for message in turns]
+        own = template.render(shapes, None, add_generation_prompt=False)
+        if own == dialect.render(turns, (), add_generation_prompt=False):
+            return True
+    return False
 
 
 def _prompt(template: ChatTemplate, reply: Message) -> str:
