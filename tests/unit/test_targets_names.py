@@ -116,7 +116,7 @@ def test_local_reads_arguments_that_are_json_text() -> None:
 
 
 def test_a_template_is_rendered_and_its_dialect_told(template: Path) -> None:
-    (target,) = resolve("jinja", template=template)
+    (target,) = resolve("jinja", dialect="hermes", template=template)
     assert isinstance(target, JinjaTarget)
     assert target.dialect is dialects.get("hermes")
     assert (target.name, target.model, target.is_template) == (f"jinja:{template}", "mine", True)
@@ -178,7 +178,9 @@ REAL = {
     "meta-llama-Llama-3.2-3B-Instruct": "llama3.1",
     "mistralai-Mistral-Nemo-Instruct-2407": "mistral-nemo",
     "deepseek-ai-DeepSeek-V3.1": "deepseek-v3.1",
-    "LFM2-8B-A1B": "chatml",
+    "LFM2-8B-A1B": None,
+    "Qwen-QwQ-32B": None,
+    "Qwen3.5-4B": None,
     "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": None,
     "Mistral-Small-3.2-24B-Instruct-2506": None,
     "openbmb-MiniCPM5-1B": None,

@@ -88,17 +88,20 @@ def _read(path: Path) -> str:
 
 
 def guess_dialect(template: ChatTemplate) -> Dialect:
-    """The one dialect that a template speaks: it has its markers, and writes a reply as the dialect emits it.
+    """The one dialect that a template speaks: it has its markers, writes a reply as the dialect emits it, and most of
+    a few short conversations as the dialect renders them (not all: the template may be wrong, which is to be found).
 
-    Raises UsageError for none or several.
+    Raises UsageError for none or several, with those whose calls it writes.
     """
     found = {dialect.name: tells for dialect in dialects.registry if (tells := _tells(dialect, template.text))}
     spoken = {name: tells for name, tells in found.items() if _speaks(template, dialects.get(name))}
     fits = [name for name, tells in spoken.items() if not any(tells < other for other in spoken.values())]
-    if len(fits) == 1:
-        return dialects.get(fits[0])
+    alike = [name for name in fits if _turns_alike(template, dialects.get(name))]
+    if len(alike) == 1:
+        return dialects.get(alike[0])
     if fits:
-        raise UsageError(f"the template {template.name} fits {', '.join(fits)}: add --dialect with one of them")
+        hint = f"writes calls as {', '.join(fits)}, but other turns: add --dialect {fits[0]} to compare it with that"
+        raise UsageError(f"the template {template.name} {hint}")
     known = ", ".join(dialects.names())
     raise UsageError(f"the template {template.name} speaks no dialect known here: add --dialect with one of {known}")
 
@@ -129,9 +132,7 @@ def _speaks(template: ChatTemplate, dialect: Dialect) -> bool:
         if silent and _prompt(template, replace(called, content=plain.content)) != _prompt(template, plain):
             return False
         reply = plain if silent else called
-        if dialect.emit(reply, [_TOOL]) not in _prompt(template, reply):
-            return False
-        return all(_turns_alike(template, dialect, messages) for messages in _conversations(dialect))
+        return dialect.emit(reply, [_TOOL]) in _prompt(template, reply)
     except Exception:  # noqa: BLE001 - whatever a template raises, it does not write this dialect's calls
         return False
 
@@ -147,14 +148,25 @@ def _conversations(dialect: Dialect) -> list[list[Message]]:
     return [plain, called, answered, [*answered, Message("user", "Good.")]]
 
 
-def _turns_alike(template: ChatTemplate, dialect: Dialect, messages: Sequence[Message]) -> bool:
-    """Whether both write the same, with a system message or without: some templates put a text of their own there."""
+def _turns_alike(template: ChatTemplate, dialect: Dialect) -> bool:
+    """Whether both write more than half of the conversations alike, with the generation prompt and without."""
+    prompts = (False, True) if dialect.traits.prompt_kept else (False,)
+    results = [_alike(template, dialect, turns, prompt) for turns in _conversations(dialect) for prompt in prompts]
+    return sum(results) * 2 > len(results)
+
+
+def _alike(template: ChatTemplate, dialect: Dialect, messages: Sequence[Message], prompt: bool) -> bool:
+    """With a system message or without: some templates put a text of their own there."""
     directed = (Message("system", "Be brief."), *messages)
     for turns in (messages, directed) if dialect.traits.system != "none" else (messages,):
         shapes = [message.to_openai() for message in turns]
-        own = template.render(shapes, None, add_generation_prompt=False)
-        if own == dialect.render(turns, (), add_generation_prompt=False):
-            return True
+        try:
+            if template.render(shapes, None, add_generation_prompt=prompt) == dialect.render(
+                turns, (), add_generation_prompt=prompt
+            ):
+                return True
+        except Exception:  # noqa: BLE001 - whatever a template raises, this is not how the dialect writes it
+            continue
     return False
 
 
