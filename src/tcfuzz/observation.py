@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
@@ -39,6 +39,10 @@ class Failed:
 
 
 Outcome = Answer[T] | Failed
+
+
+PROBES = ("One.", "Two.")
+"""Two plain replies that differ from their first character on."""
 
 
 class Observation:
@@ -180,8 +184,11 @@ class Observation:
         return None if self.case.reply is None else self.normalised(self.case.reply)
 
     def normalised(self, message: Message) -> Message:
-        """A message up to the dialect's declared trims; as it is where there is no dialect."""
-        return message if self.dialect is None else self.dialect.normalise(message)
+        """A message up to the dialect's declared trims; where there is none, up to all white space around texts."""
+        if self.dialect is not None:
+            return self.dialect.normalise(message)
+        content, reasoning = ((text and text.strip()) or None for text in (message.content, message.reasoning_content))
+        return replace(message, content=content, reasoning_content=reasoning)
 
     @cached_property
     def in_domain(self) -> bool:
@@ -262,21 +269,36 @@ class Observation:
         if start is None:
             return None
         gained = after.value[start:]
-        if self.dialect and after.value.startswith(before.value):
+        if self.dialect is None:
+            return None if self._turn_end is None else Answer(gained.removesuffix(self._turn_end))
+        if after.value.startswith(before.value):
             gained = self.dialect.opened_by(before.value) + gained
-        return Answer(self.dialect.strip_turn_end(gained) if self.dialect else gained)
+        return Answer(self.dialect.strip_turn_end(gained))
 
     def _reply_start(self, after: str) -> int | None:
         """Where the reply begins when the prompt before it changed, too: there two other replies differ first."""
-        probes = [
-            self.render((*self.case.messages, Message("assistant", text)), generation_prompt=False)
-            for text in ("One.", "Two.")
-        ]
-        if any(isinstance(probe, Failed) for probe in probes):
+        if self._probes is None:
             return None
-        first, second = (cast("Answer[str]", probe).value for probe in probes)
+        first, second = self._probes
         start = common_prefix(first, second)
         return start if after[:start] == first[:start] else None
+
+    @cached_property
+    def _turn_end(self) -> str | None:
+        """What the target writes behind a reply, read off two plain ones."""
+        if self._probes is None:
+            return None
+        ends = {prompt.rpartition(text)[2] for prompt, text in zip(self._probes, PROBES, strict=True)}
+        return ends.pop() if len(ends) == 1 else None
+
+    @cached_property
+    def _probes(self) -> tuple[str, str] | None:
+        """The prompts with two other, plain replies; None where the target does not render them."""
+        outcomes = [
+            self.render((*self.case.messages, Message("assistant", text)), generation_prompt=False) for text in PROBES
+        ]
+        prompts = [outcome.value for outcome in outcomes if isinstance(outcome, Answer)]
+        return (prompts[0], prompts[1]) if len(prompts) == 2 else None
 
     @cached_property
     def twin(self) -> Case:

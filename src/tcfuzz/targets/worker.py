@@ -144,13 +144,17 @@ def _version(module: types.ModuleType) -> str:
 
 
 def describe(target: Any, name: str) -> dict[str, Any]:
-    """`{"capabilities", "options", "dialect"}` of a target. Raises Unusable for wrong signatures."""
+    """`{"capabilities", "options", "dialect"}` of a target. Raises Unusable for wrong signatures.
+
+    A dialect that the object does not name may be named by its module.
+    """
     abilities = _abilities(target)
     if not abilities:
         raise Unusable(f"{name} is a {type(target).__name__} without render, parse or stream: write one of them")
     for ability in abilities:
         _check(ability, getattr(target, ability))
-    dialect = getattr(target, "dialect", None)
+    module = sys.modules.get(getattr(target, "__module__", None) or type(target).__module__)
+    dialect = getattr(target, "dialect", getattr(module, "dialect", None))
     if dialect is not None and not isinstance(dialect, str):
         raise Unusable(
             f"its dialect is of type {type(dialect).__name__}: write the name of one, see tcfuzz list dialects"
