@@ -2,7 +2,7 @@
 
 The bugs are those of real servers and agents. Each is a correct translator of `tests/translators.py` with one thing
 changed; `also` names the oracles that see the same bug as a consequence, all others must stay silent. A miniature
-is an object of the `python:` interface, so `tcfuzz target python:tests/miniatures.py:SortsKeys` works, too.
+is an object of the `python:` interface, so `tcfuzz target python:tests.miniatures:SortsKeys` works, too.
 """
 
 from __future__ import annotations
@@ -43,15 +43,16 @@ Make = type[Translator]
 class Miniature:
     """`kills`: the (oracle, blame) that must find it. `also`: further oracles that may.
 
-    `alone`: it would stop this very process, so it needs one of its own. `template`: it is compared with a reference
-    template.
+    `alone`: it would stop this very process, so it needs one of its own, and cases with this feature only.
+    `template`: it is compared with a reference template. `examples`: how many cases it takes to meet it.
     """
 
     make: Make
     kills: tuple[str, str]
     also: frozenset[str] = frozenset()
-    alone: bool = False
+    alone: str = ""
     template: bool = False
+    examples: int = 600
 
     @property
     def name(self) -> str:
@@ -61,12 +62,12 @@ class Miniature:
 BUGGY: list[Miniature] = []
 
 
-def bug(kills: str, *also: str, alone: bool = False, template: bool = False) -> Callable[[Make], Make]:
+def bug(kills: str, *also: str, alone: str = "", template: bool = False, examples: int = 600) -> Callable[[Make], Make]:
     """Declare the bug of a translator: `kills` is `oracle/blame`."""
 
     def declare(make: Make) -> Make:
         oracle, _, blame = kills.partition("/")
-        BUGGY.append(Miniature(make, (oracle, blame), frozenset(also), alone, template))
+        BUGGY.append(Miniature(make, (oracle, blame), frozenset(also), alone, template, examples))
         return make
 
     return declare
@@ -94,7 +95,7 @@ def rotated(value: Dict) -> Dict:
     return dict(items[1:] + items[:1])
 
 
-# -- accepts -------------------------------------------------------------------------------------------------------------
+# -- accepts --------------------------------------------------------------------------------------------------------
 
 
 @bug("accepts/renderer")
@@ -147,7 +148,7 @@ class StreamRefusesSecondCall(Hermes):
             return super().call(call, index)
 
 
-@bug("accepts/parser", "total", "truncation", alone=True)
+@bug("accepts/parser", "total", "truncation", alone="value:empty-array")
 class HangsAtEmptyList(Gemma):
     """Waits for an item that never comes."""
 
@@ -158,7 +159,7 @@ class HangsAtEmptyList(Gemma):
             return super().items(at, closer, into)
 
 
-# -- round-trip ----------------------------------------------------------------------------------------------------------
+# -- round-trip -----------------------------------------------------------------------------------------------------
 
 
 @bug("round-trip/parser", "marker-leak")
@@ -270,7 +271,7 @@ class WantsNewlines(Hermes):
         return super().call_text(call).replace("<tool_call>\n", "<tool_call>", 1)
 
 
-# -- key-order -----------------------------------------------------------------------------------------------------------
+# -- key-order ------------------------------------------------------------------------------------------------------
 
 
 @bug("key-order/parser")
@@ -298,7 +299,7 @@ class SortsNestedKeys(Hermes):
         return {key: json.loads(json.dumps(item, sort_keys=True)) for key, item in arguments_of(call).items()}
 
 
-# -- marker-leak -----------------------------------------------------------------------------------------------------------
+# -- marker-leak ----------------------------------------------------------------------------------------------------
 
 
 @bug("marker-leak/renderer")
@@ -339,7 +340,7 @@ class LeavesTheThinkTag(Qwen3):
             return ([("content", "</think>"), *pieces] if thought else pieces), used
 
 
-# -- content-kept ----------------------------------------------------------------------------------------------------------
+# -- content-kept ---------------------------------------------------------------------------------------------------
 
 
 @bug("content-kept/renderer", "round-trip")
@@ -366,7 +367,7 @@ class ToolsReplaceSystem(Hermes):
         return super().head("You call tools." if tools else system, tools)
 
 
-@bug("content-kept/renderer")
+@bug("content-kept/renderer", examples=4000)
 class RemovesMarkers(Hermes):
     """Cleans what tools return, to the user's loss."""
 
@@ -400,7 +401,7 @@ class LosesDeveloper(Coder):
         return "" if role == "developer" else super().turn(role, text)
 
 
-# -- tools-declared ----------------------------------------------------------------------------------------------------------
+# -- tools-declared -------------------------------------------------------------------------------------------------
 
 
 @bug("tools-declared/renderer")
@@ -436,7 +437,7 @@ class DropsRequired(Gemma):
         return super().declaration(without(tool, "required"))
 
 
-# -- deterministic -----------------------------------------------------------------------------------------------------------
+# -- deterministic --------------------------------------------------------------------------------------------------
 
 
 class Sometimes(Hermes):
@@ -475,10 +476,10 @@ class NamesItsInstance(Hermes):
         self.default_system = f"You are assistant {next(self.starts)}."
 
 
-# -- stream-equals-whole -----------------------------------------------------------------------------------------------------
+# -- stream-equals-whole --------------------------------------------------------------------------------------------
 
 
-@bug("stream-equals-whole/stream")
+@bug("stream-equals-whole/stream", examples=4000)
 class NeverFlushes(Hermes):
     """What is held back at the end stays there."""
 
@@ -547,7 +548,7 @@ class EncodesStreamTwice(Hermes):
             return super().call({**call, "arguments": json.dumps(call["arguments"])}, index)
 
 
-# -- arguments-as-string -----------------------------------------------------------------------------------------------------
+# -- arguments-as-string --------------------------------------------------------------------------------------------
 
 
 @bug("arguments-as-string/renderer")
@@ -566,7 +567,7 @@ class WantsObjects(Hermes):
         return dict(call["function"]["arguments"].items())
 
 
-# -- ids -----------------------------------------------------------------------------------------------------------------
+# -- ids ------------------------------------------------------------------------------------------------------------
 
 
 @bug("ids/parser")
@@ -614,7 +615,7 @@ class BindsIdsByPlace(Mistral):
         return super().result(turned, index)
 
 
-# -- total -----------------------------------------------------------------------------------------------------------------
+# -- total ----------------------------------------------------------------------------------------------------------
 
 
 @bug("total/parser")
@@ -629,15 +630,15 @@ class RaisesAtMalformed(Hermes):
             return found
 
 
-@bug("total/parser")
+@bug("total/parser", alone="native:long-repeat")
 class ScansAgain(Hermes):
-    """Looks at all that is left of the text from each of its angle brackets."""
+    """Looks for an end tag in all of the rest, from each of the opening tags."""
 
     class reader(TaggedReader):  # noqa: N801
+        whole = re.compile("<tool_call>(.*?)</tool_call>", re.DOTALL)
+
         def read(self, final: bool) -> tuple[list[Piece], int]:
-            for found in re.finditer("<", self.text):
-                self.text.find("\0", found.end())
-                re.match(r"(?s)<tool_call>.*?\0", self.text[found.start() :])
+            self.expected = len(self.whole.findall(self.text)) if final else 0
             return super().read(final)
 
 
@@ -649,7 +650,7 @@ class TakesBracketsForTags(ChatML):
         return super().parse(text.partition("<")[0], tools)
 
 
-# -- truncation --------------------------------------------------------------------------------------------------------------
+# -- truncation -----------------------------------------------------------------------------------------------------
 
 
 def closed(text: str) -> str:
@@ -726,7 +727,7 @@ class EndsOpenStrings(Gemma):
                 self.text = before
 
 
-# -- schema-valid ------------------------------------------------------------------------------------------------------------
+# -- schema-valid ---------------------------------------------------------------------------------------------------
 
 
 @bug("schema-valid/parser", "round-trip")
@@ -747,7 +748,7 @@ class AllIsText(Coder):
             return text
 
 
-# -- prefix-stable -----------------------------------------------------------------------------------------------------------
+# -- prefix-stable --------------------------------------------------------------------------------------------------
 
 
 @bug("prefix-stable/renderer")
@@ -770,7 +771,7 @@ class MovesSystem(ChatML):
         return super().render([*rest[:last], *heads, *rest[last:]], tools, **options)
 
 
-# -- reference-identical -----------------------------------------------------------------------------------------------------
+# -- reference-identical --------------------------------------------------------------------------------------------
 
 
 @bug("reference-identical/renderer", template=True)

@@ -4,7 +4,7 @@ They speak the `python:` interface (plain OpenAI dicts) and share no code with t
 one format, written apart, must agree. `tests/miniatures.py` plants bugs in them.
 
 A translator renders by itself and reads with a `reader`, which takes a text in pieces and gives back what is complete:
-`("content", text)`, `("reasoning", text)` or `("call", {"name", "arguments", "id"})`. Whole parsing and streaming use it.
+`("content", text)`, `("reasoning", text)` or `("call", {"name", "arguments", "id"})`, for whole texts and for streams.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def partial(text: str, *markers: str) -> int:
     return next((n for n in range(longest, 0, -1) if any(m.startswith(text[-n:]) for m in markers)), 0)
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
+# -- reading --------------------------------------------------------------------------------------------------------
 
 
 class Reader:
@@ -386,7 +386,7 @@ class MistralReader(TaggedReader):
         return (whole, end) if whole and len(whole) == len(calls) else None
 
 
-# -- streaming -----------------------------------------------------------------------------------------------------------
+# -- streaming ------------------------------------------------------------------------------------------------------
 
 
 class Live:
@@ -419,7 +419,7 @@ class Live:
             yield {"tool_calls": [{"index": index, "function": {"arguments": part}}]}
 
 
-# -- translators -------------------------------------------------------------------------------------------------------
+# -- translators ----------------------------------------------------------------------------------------------------
 
 
 class Translator:
@@ -697,7 +697,7 @@ class Gemma(Translator):
         function = tool["function"]
         body = f"declaration:{function['name']}{{description:{self.spell(function.get('description') or '')}"
         if function.get("parameters"):
-            body += f",parameters:{{{','.join(self.object_parts(function['parameters']))},type:<|\"|>OBJECT<|\"|>}}"
+            body += f',parameters:{{{",".join(self.object_parts(function["parameters"]))},type:<|"|>OBJECT<|"|>}}'
         return f"<|tool>{body}}}<tool|>"
 
     def object_parts(self, schema: Dict) -> list[str]:
