@@ -11,7 +11,7 @@ import pytest
 from tcfuzz import dialects, oracles
 from tcfuzz.campaign import Budget, Campaign, Plan
 from tcfuzz.case import Case, Json, Message, Tool, strings_of
-from tcfuzz.events import Bug, Event, Summary
+from tcfuzz.events import Bug, BugSeen, Event, Summary
 from tcfuzz.targets.base import Target
 from tcfuzz.targets.python import PythonTarget
 from tests.conftest import KILL
@@ -38,8 +38,17 @@ def in_process(make: type[Translator]) -> Target:
 
 
 def run(target: Target, plan: Plan) -> Summary:
-    events: list[Event] = []
-    return Campaign(target, plan, events.append).run()
+    return Campaign(target, plan, lambda event: None).run()
+
+
+def run_to_first_bug(target: Target, plan: Plan) -> Summary:
+    """Stops as Ctrl-C does: making a case small takes long where every try runs into the timeout."""
+
+    def stop(event: Event) -> None:
+        if isinstance(event, BugSeen):
+            raise KeyboardInterrupt
+
+    return Campaign(target, plan, stop).run()
 
 
 def killers(miniature: Miniature, summary: Summary) -> list[Bug]:
@@ -87,8 +96,10 @@ def test_a_planted_bug_that_stops_the_process(
     monkeypatch.chdir(PROJECT)
     target = PythonTarget(f"python:tests.miniatures:{miniature.name}", timeout=0.3)
     try:
-        plan = Plan((oracles.get(miniature.kills[0]),), features=frozenset({miniature.alone}), budget=Budget(seconds=8))
-        summary = run(target, plan)
+        plan = Plan(
+            (oracles.get(miniature.kills[0]),), features=frozenset({miniature.alone}), budget=Budget(seconds=20)
+        )
+        summary = run_to_first_bug(target, plan)
     finally:
         target.close()
     assert killers(miniature, summary), [bug.id for bug in summary.bugs]
