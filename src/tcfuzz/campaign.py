@@ -55,6 +55,12 @@ SWEPT_LARGE = frozenset({"native:long-repeat"})
 """Features whose point is size: a parser shows that it is not linear in long texts only."""
 PAIR_CASES, SWARM_CASES = 6, 30
 MOST_BUGS_IN_A_BATCH = 12
+TELLING_KINDS = (
+    *("trimmed", "padded", "escaped", "unescaped", "encoded-twice", "undeclared", "depends-on-others"),
+    *("sorted", "id-twice", "id-missing", "id-changed", "varies", "silence", "superlinear", "cut-arguments"),
+    *("turn-lost", "turn-added", "turns-mixed", "-twice", "out-of-order", "generation-prompt", "closed-turn"),
+)
+"""Ends of kinds of change that name their cause."""
 MOST_SHRINKS, MOST_SHRINK_SECONDS = 3000, 20.0
 MOST_PINNED_CHUNKS = 400
 
@@ -137,13 +143,28 @@ def replay(
 
 
 def same_bug(left: Fingerprint, right: Fingerprint) -> bool:
-    """Whether two fingerprints are one bug: one oracle, one blame, the same features needed.
-
-    The kind of change only tells bugs apart that need no feature at all: one cause shows as several kinds.
+    """Whether two fingerprints of one target are one bug: the same rule broken on the same side, and either a kind of
+    change that names its cause, or the same features needed (the same kind, where none is needed).
     """
-    same_rule = (left.oracle, left.blame, left.features) == (right.oracle, right.blame, right.features)
-    same_target = (left.target, left.dialect) == (right.target, right.dialect)
-    return same_rule and same_target and (bool(left.features) or left.kind == right.kind)
+    return (left.target, left.dialect) == (right.target, right.dialect) and (
+        _same_rule(left, right)
+        and (
+            (left.kind == right.kind and (names_cause(left) or not (left.features or right.features)))
+            or (bool(left.features) and left.features == right.features)
+        )
+    )
+
+
+def _same_rule(left: Fingerprint | Finding, right: Fingerprint | Finding) -> bool:
+    return (left.oracle, left.blame) == (right.oracle, right.blame)
+
+
+def names_cause(found: Fingerprint | Finding) -> bool:
+    """Whether the kind of change says what is wrong, so that other features are the same bug met elsewhere.
+
+    Malformed text has no features that a parser's error depends on: there the error tells.
+    """
+    return found.oracle == "total" or found.kind.endswith(TELLING_KINDS) or found.kind.startswith("delta:")
 
 
 def pinned(case: Case, finding: Finding, dialect: Dialect | None) -> Case:
@@ -242,6 +263,8 @@ class Campaign:
 
     def _batches(self) -> Iterator[Batch]:
         features = self._features()
+        if not features and self.plan.features is not None:
+            return  # nothing that was asked for can be tried here: plain cases would look like a green run of it
         groups = (self._sweep(features), self._pairs(features), self._swarm(features))
         for phase, batches in zip(("sweep", "pairs", "swarm"), groups, strict=True):
             self._phase = phase
@@ -402,8 +425,10 @@ class Campaign:
         tally = self._tallies[oracle.id]
         if isinstance(verdict, Pass):
             tally.passed += 1
-        elif isinstance(verdict, Fail):
+        elif isinstance(verdict, Fail) and self._must(verdict):
             tally.failed += 1
+        elif isinstance(verdict, Fail):
+            tally.passed += 1  # only worth knowing
         elif isinstance(verdict, Unknown):
             tally.unknown += 1
             self._unknowns[verdict.reason] += 1
@@ -445,8 +470,10 @@ class Campaign:
         all; one that needs none, only changes of its own kind.
         """
         for known, needed, place in self._variants:
-            same_rule = (known.oracle, known.blame) == (finding.oracle, finding.blame)
-            if same_rule and needed <= features and (needed or known.kind == finding.kind):
+            same_kind = known.kind == finding.kind
+            if _same_rule(known, finding) and (
+                (same_kind and names_cause(known)) or (needed <= features and (bool(needed) or same_kind))
+            ):
                 return place
         return None
 
@@ -492,7 +519,29 @@ class Campaign:
             self._bugs[place] = replace(self._bugs[place], count=self._bugs[place].count + 1)
         for feature in features or {PLAIN}:
             self._mark(feature, bug.finding.oracle, "FAIL")
-        self._emit(BugShrunk(self._bugs[-1] if place is None else self._bugs[place], seen, again=place is not None))
+        now = self._bugs[len(self._bugs) - 1 if place is None else place]
+        replaced = self._replaced(now) if place is None else ()
+        self._emit(BugShrunk(now, seen, again=place is not None, replaces=replaced))
+
+    def _replaced(self, bug: Bug) -> tuple[Fingerprint, ...]:
+        """Earlier bugs that this plainer one explains: the same rule, and all of its features and more."""
+        needed = set(bug.fingerprint.features)
+        explained = [
+            place
+            for place, other in enumerate(self._bugs)
+            if other is not bug
+            and _same_rule(other.fingerprint, bug.fingerprint)
+            and needed < set(other.fingerprint.features)
+            and (needed or other.finding.kind == bug.finding.kind)
+        ]
+        replaced = tuple(self._bugs[place].fingerprint for place in explained)
+        count = bug.count + sum(self._bugs[place].count for place in explained)
+        kept = [other for place, other in enumerate(self._bugs) if place not in explained]
+        self._bugs = [replace(other, count=count) if other is bug else other for other in kept]
+        places = {other.fingerprint: place for place, other in enumerate(self._bugs)}
+        home = places[bug.fingerprint]
+        was = [*map(self._print_at, ())]
+        return replaced
 
     def _same(self, bug: Bug) -> int | None:
         """The known bug that this one is, too: one oracle, one blame, the same features needed."""
