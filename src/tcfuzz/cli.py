@@ -55,9 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is the process's."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.command is None:
-        parser.print_help()
-        return 2
     try:
         code: int = arguments.run(arguments)
     except TcfuzzError as error:
@@ -93,20 +90,31 @@ def _target(arguments: argparse.Namespace) -> int:
     config = load(Path())
     spec, options = _chosen(arguments, config)
     options.plan()
+    _check_places(arguments, options)
     console = _console()
     _tell_stale(console, options.crashers)
     results: list[TargetResult] = []
     with opened(spec) as found:
+        several = len(found) > 1
         started = time.monotonic()
         for place, target in enumerate(found):
             left = _share(options, time.monotonic() - started, len(found) - place)
-            results.append(_run_one(console, left, spec, target, several=len(found) > 1))
+            results.append(_run_one(console, left, spec, target, several=several))
             if results[-1].summary.interrupted:
                 break
     if len(results) > 1:
         overview(console, [result.summary for result in results])
-    _write_reports(arguments, results)
-    return _conclude(console, results)
+    _write_reports(arguments, results, several=several)
+    return _conclude(results)
+
+
+def _check_places(arguments: argparse.Namespace, options: RunOptions) -> None:
+    """Where the results are to go is known to be wrong before a long run, not after it."""
+    if options.crashers.exists() and not options.crashers.is_dir():
+        raise UsageError(f"{options.crashers} is no folder: give --crashers the folder where crashers live")
+    for report in filter(None, (arguments.json, arguments.junit)):
+        if not report.parent.is_dir() or report.is_dir():
+            raise UsageError(f"{report}: cannot write a report there: give a file in a folder that exists")
 
 
 def _share(options: RunOptions, used: float, targets: int) -> RunOptions:
@@ -168,30 +176,39 @@ def _tell_stale(console: Console, root: Path) -> None:
         )
 
 
-def _write_reports(arguments: argparse.Namespace, results: Sequence[TargetResult]) -> None:
+def _write_reports(arguments: argparse.Namespace, results: Sequence[TargetResult], *, several: bool) -> None:
     if arguments.json:
         shapes = [json_report.report(r.summary, r.paths.get, r.known) for r in results]
-        json_report.write(arguments.json, shapes[0] if len(shapes) == 1 else json_report.combine(shapes))
+        json_report.write(arguments.json, json_report.combine(shapes) if several else shapes[0])
     if arguments.junit:
         junit.write(arguments.junit, [(r.summary, r.paths.get) for r in results])
 
 
-def _conclude(console: Console, results: Sequence[TargetResult]) -> int:
-    codes = [result.exit_code for result in results]
-    for result in results:
-        if result.exit_code == 2 and result.error is None:
-            _error(_nothing_tested(result.summary))
+def _conclude(results: Sequence[TargetResult]) -> int:
+    """Of several targets, one that a rule says nothing about is no error where others were tested."""
     interrupted = any(result.summary.interrupted for result in results)
-    for code in (3, 1, 2):
-        if code in codes and not (code == 2 and interrupted):
-            return code
-    return 130 if interrupted else 0 if results else 2
+    codes = {result.exit_code for result in results}
+    failed = any(result.error is not None for result in results)
+    if 3 in codes or 1 in codes:
+        return 3 if 3 in codes else 1
+    if interrupted and not failed:
+        return 130
+    if 2 in codes and 0 not in codes and not failed:
+        _error(_nothing_tested([result.summary for result in results]))
+    return 2 if failed or 0 not in codes else 0
 
 
-def _nothing_tested(summary: Summary) -> str:
-    reasons = sorted({f"{oracle}: {reason}" for oracle, reason in summary.left_out.items()})
-    why = "; ".join(reasons[:3]) or "no case came to a verdict"
-    return f"{summary.target}: nothing was tested, so nothing is green ({why}); see: tcfuzz list oracles"
+def _nothing_tested(summaries: Sequence[Summary]) -> str:
+    first = summaries[0]
+    names = first.target if len(summaries) == 1 else f"{len(summaries)} targets"
+    reasons = sorted({f"{oracle}: {reason}" for oracle, reason in first.left_out.items()})
+    if not first.cases:
+        why, then = "it can take no case with these features", "tcfuzz list features"
+    elif first.dialect is None:
+        why, then = "it names no dialect to compare with", "add --dialect, see: tcfuzz list dialects"
+    else:
+        why, then = "; ".join(reasons[:3]) or "no case came to a verdict", "see: tcfuzz list oracles"
+    return f"{names}: nothing was tested, so nothing is green ({why}); {then}"
 
 
 # -- replay, show ------------------------------------------------------------------------------------------------------
@@ -252,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"tcfuzz {tcfuzz.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser, required=True)
     _add_target(commands)
     _add_replay(commands)
     _add_others(commands)

@@ -20,11 +20,14 @@ _executed = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the word `tcfuzz` stand for the suite."""
-    wanted = [argument == WORD and not Path(config.invocation_params.dir, WORD).exists() for argument in config.args]
-    config.args[:] = [str(SUITE) if hit else arg for arg, hit in zip(config.args, wanted, strict=True)]
-    if str(SUITE) in config.args:
-        config.stash[_executed] = 0
+    """Let the word `tcfuzz` stand for the suite, alone or before the name of one of its items."""
+    if Path(config.invocation_params.dir, WORD).exists():
+        return
+    for place, argument in enumerate(config.args):
+        word, colons, item = argument.partition("::")
+        if word == WORD:
+            config.args[place] = f"{SUITE}{colons}{item}"
+            config.stash[_executed] = 0
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from tcfuzz.session import DEFAULT_TIMEOUT, Replayer, RunOptions, Session, Targe
 
 DEFAULT_EXAMPLES = 600
 """Cases per target and oracle group, all shards together."""
-DEFAULT_SHARDS = 2
 GROUPS = ("parse", "render", "stream", "robust")
 
 
@@ -33,33 +32,32 @@ class Suite(pytest.File):
         """Crashers first, then campaigns."""
         try:
             config = load(Path(self.config.invocation_params.dir))
-            yield from self._crashers(config)
+            known = crashers.find([config.crashers]) if config.crashers.is_dir() else []
+            yield from self._crashers(config, known)
             for target in config.targets:
-                yield from self._campaigns(config, target)
+                yield from self._campaigns(config, target, frozenset(known))
         except TcfuzzError as error:
             raise self.CollectError(f"tcfuzz: {error}") from None
 
-    def _crashers(self, config: Config) -> Iterator[pytest.Item]:
-        if not config.crashers.is_dir():
-            return
-        for path in crashers.find([config.crashers]):
+    def _crashers(self, config: Config, known: Sequence[Path]) -> Iterator[pytest.Item]:
+        for path in known:
             name = path.relative_to(config.crashers).as_posix()
             yield CrasherItem.from_parent(self, name=name, crasher=path, timeout=config.timeout or DEFAULT_TIMEOUT)
 
-    def _campaigns(self, config: Config, target: TargetConfig) -> Iterator[pytest.Item]:
+    def _campaigns(self, config: Config, target: TargetConfig, known: frozenset[Path]) -> Iterator[pytest.Item]:
         spec, options = configured(config, target)
         names = [f"local:{name}" for name in dialects.names()] if target.name == "local" else [target.name]
-        shards = config.shards or DEFAULT_SHARDS
         if options.max_examples is None and options.max_time is None:
             options = replace(options, max_examples=DEFAULT_EXAMPLES)
         for name, group in itertools.product(names, GROUPS):
             ids = tuple(id_ for id_ in options.oracles or oracles.names() if oracles.get(id_).group == group)
-            for shard in range(shards if ids else 0):
+            for shard in range(config.shards if ids else 0):
                 yield CampaignItem.from_parent(
                     self,
-                    name=f"{name}[{group}-{shard + 1}/{shards}]",
+                    name=f"{name}[{group}-{shard + 1}/{config.shards}]",
                     spec=replace(spec, name=name),
-                    options=replace(options, oracles=ids, shard=(shard, shards)),
+                    options=replace(options, oracles=ids, shard=(shard, config.shards)),
+                    known=known,
                 )
 
 
@@ -105,12 +103,17 @@ class CrasherItem(_Item):
 
 
 class CampaignItem(_Item):
-    """One shard of one target's campaign with one group of oracles."""
+    """One shard of one target's campaign with one group of oracles.
 
-    def __init__(self, *, spec: TargetSpec, options: RunOptions, **rest: Any) -> None:
+    known: the crashers that were there when the items were collected. What another item finds meanwhile is not
+    known, or the verdict would depend on which of them runs first.
+    """
+
+    def __init__(self, *, spec: TargetSpec, options: RunOptions, known: frozenset[Path], **rest: Any) -> None:
         super().__init__(**rest)
         self.spec = spec
         self.options = options
+        self.known = known
 
     def runtest(self) -> None:
         """Run the campaign; its crashers are written where the configuration says."""
@@ -122,7 +125,7 @@ class CampaignItem(_Item):
 
         try:
             with opened(self.spec) as found:
-                session = Session(self.options, listeners, journal=False)
+                session = Session(self.options, listeners, journal=False, known=self.known)
                 results = [session.run(self.spec, target) for target in found]
         except TargetUnavailable as error:
             raise Broken(f"{self.spec.name}: {error}") from None

@@ -170,16 +170,20 @@ class TargetResult:
 
 @dataclass(slots=True)
 class Session:
-    """Runs campaigns and replays with one set of options. `listeners` gives the reports for a target."""
+    """Runs campaigns and replays with one set of options. `listeners` gives the reports for a target.
+
+    known: the crasher files that count as known; None: all that are there when the target's turn comes.
+    """
 
     options: RunOptions
     listeners: Callable[[CrasherWriter], Iterable[Listener]] = field(default=lambda writer: ())
     journal: bool = True
+    known: frozenset[Path] | None = None
 
     def run(self, spec: TargetSpec, target: Target) -> TargetResult:
         """Replay the target's crashers, then the campaign. The target is closed by the caller."""
         plan = self.options.plan()
-        info = target_info(spec, target)
+        info = target_info(spec, target, self.options.reference)
         replayed = tuple(self.replay_known(target, plan.reference_template))
         failing = [file for file in replayed if file.still_fails]
         writer = CrasherWriter(
@@ -220,7 +224,7 @@ class Session:
         if not self.options.crashers.is_dir():
             return
         for path in crashers.find([self.options.crashers]):
-            if path.name.startswith(crashers.UNSHRUNK):
+            if path.name.startswith(crashers.UNSHRUNK) or not (self.known is None or path in self.known):
                 continue
             crasher = crashers.read(path)
             if is_of(crasher, target) and self._asked(crasher):
@@ -241,15 +245,18 @@ def with_known(summary: Summary, failing: Sequence[ReplayedFile]) -> Summary:
     return replace(summary, bugs=(*summary.bugs, *missing))
 
 
-def target_info(spec: TargetSpec, target: Target) -> TargetInfo:
-    """The target as its crashers record it."""
+def target_info(spec: TargetSpec, target: Target, reference: Path | None = None) -> TargetInfo:
+    """The target as its crashers record it, with the template that its prompts were compared with."""
+    arguments = dict(spec.arguments)
+    if reference is not None:
+        arguments["reference"] = str(reference)
     return TargetInfo(
         name=target.name,
         model=target.model,
         dialect=target.dialect.name if target.dialect else None,
         version=target.version,
         template=target.version if target.is_template else None,
-        arguments=spec.arguments,
+        arguments=arguments,
     )
 
 
@@ -260,8 +267,14 @@ def is_of(crasher: Crasher, target: Target) -> bool:
 
 
 def replay_on(crasher: Crasher, target: Target, template: ReferenceTemplate | None = None) -> Replayed:
-    """Replay one crasher against a target that is already there."""
+    """Replay one crasher against a target that is already there; `template` goes before the recorded reference."""
     oracle = oracles.get(crasher.oracle.id)
+    recorded = crasher.target.arguments.get("reference")
+    if template is None and recorded is not None:
+        try:
+            template = reference_template(Path(recorded))
+        except UsageError as error:
+            return Replayed(Outcome.ERROR, reason=str(error))
     return crashers.replay(crasher, lambda case: campaign.replay(case, target, oracle, template))
 
 
