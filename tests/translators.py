@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -353,7 +354,8 @@ class PythonicReader(Reader):
 
     def calls(self, text: str) -> list[Dict]:
         try:
-            value = ast.parse(text, mode="eval").body
+            with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+                value = ast.parse(text, mode="eval").body
             return [self.call(item) for item in value.elts] if isinstance(value, ast.List) else []
         except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
             return []
