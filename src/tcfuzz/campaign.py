@@ -194,8 +194,8 @@ class Campaign:
         self._last_progress = 0.0
         self._phase = ""
         self._cases = 0
-        self._bugs: list[Bug] = []
-        self._variants: list[tuple[Finding, frozenset[str], int]] = []
+        self._bugs: dict[Fingerprint, Bug] = {}
+        self._variants: list[tuple[Finding, frozenset[str], Fingerprint]] = []
         self._tallies = {oracle.id: Tally() for oracle in plan.oracles}
         self._table: dict[str, dict[str, Cell]] = {}
         self._infos: dict[tuple[str, str], Finding] = {}
@@ -341,7 +341,7 @@ class Campaign:
             yield Batch("swarm", f"swarm-{number}", self._profile(chosen, size), SWARM_CASES)
 
     def _is_red(self, feature: str) -> bool:
-        return any(feature in bug.fingerprint.features for bug in self._bugs)
+        return any(feature in fingerprint.features for fingerprint in self._bugs)
 
     def _spent(self, share: float) -> bool:
         """Whether this share of the budget is used up."""
@@ -463,27 +463,27 @@ class Campaign:
 
     # -- bugs --------------------------------------------------------------------------------------------------------
 
-    def _known(self, finding: Finding, features: frozenset[str]) -> int | None:
-        """The place of the known bug that explains a finding in a case with these features.
+    def _known(self, finding: Finding, features: frozenset[str]) -> Fingerprint | None:
+        """The known bug that explains a finding in a case with these features.
 
         A bug that needs features explains whatever the same oracle blames on the same side in a case that has them
-        all; one that needs none, only changes of its own kind.
+        all; one that needs none, or whose kind names its cause, only changes of its own kind.
         """
-        for known, needed, place in self._variants:
+        for known, needed, home in self._variants:
             same_kind = known.kind == finding.kind
             if _same_rule(known, finding) and (
                 (same_kind and names_cause(known)) or (needed <= features and (bool(needed) or same_kind))
             ):
-                return place
+                return home
         return None
 
     def _explained(self, finding: Finding, features: frozenset[str]) -> Bug | None:
-        place = self._known(finding, features)
-        if place is None:
-            return None
-        bug = self._bugs[place]
-        self._bugs[place] = replace(bug, count=bug.count + 1)
-        return bug
+        home = self._known(finding, features)
+        return None if home is None else self._counted(home, 1)
+
+    def _counted(self, home: Fingerprint, more: int) -> Bug:
+        self._bugs[home] = replace(self._bugs[home], count=self._bugs[home].count + more)
+        return self._bugs[home]
 
     def make_bug(self, case: Case, finding: Finding, *, shrunk: bool, seed: int) -> Bug:
         """A bug of this target, with the features of its case."""
@@ -507,48 +507,40 @@ class Campaign:
         self._emit(BugSeen(bug))
 
     def shrunk(self, bug: Bug) -> None:
-        """Its small form replaces it."""
+        """Its small form replaces it, and the earlier bugs that it explains."""
         assert self._open is not None
         seen, self._open = self._open.fingerprint, None
         features = frozenset(bug.fingerprint.features)
-        place = self._same(bug)
-        self._variants.append((bug.finding, features, len(self._bugs) if place is None else place))
-        if place is None:
-            self._bugs.append(bug)
+        home = next((known for known in self._bugs if same_bug(known, bug.fingerprint)), None)
+        again = home is not None
+        replaced: tuple[Fingerprint, ...] = ()
+        if home is None:
+            home = bug.fingerprint
+            self._bugs[home] = bug
+            replaced = self._replaced(bug)
         else:
-            self._bugs[place] = replace(self._bugs[place], count=self._bugs[place].count + 1)
+            self._counted(home, 1)
+        self._variants.append((bug.finding, features, home))
         for feature in features or {PLAIN}:
             self._mark(feature, bug.finding.oracle, "FAIL")
-        now = self._bugs[len(self._bugs) - 1 if place is None else place]
-        replaced = self._replaced(now) if place is None else ()
-        self._emit(BugShrunk(now, seen, again=place is not None, replaces=replaced))
+        self._emit(BugShrunk(self._bugs[home], seen, again=again, replaces=replaced))
 
     def _replaced(self, bug: Bug) -> tuple[Fingerprint, ...]:
-        """Earlier bugs that this plainer one explains: the same rule, and all of its features and more."""
-        needed = set(bug.fingerprint.features)
-        explained = [
-            place
-            for place, other in enumerate(self._bugs)
-            if other is not bug
-            and _same_rule(other.fingerprint, bug.fingerprint)
-            and needed < set(other.fingerprint.features)
-            and (needed or other.finding.kind == bug.finding.kind)
+        """Earlier bugs that this plainer one explains: the same rule, all of its features and more."""
+        needed, home = set(bug.fingerprint.features), bug.fingerprint
+        explained = tuple(
+            other
+            for other in self._bugs
+            if _same_rule(other, home)
+            and needed < set(other.features)
+            and (bool(needed) or other.kind == bug.finding.kind)
+        )
+        for other in explained:
+            self._counted(home, self._bugs.pop(other).count)
+        self._variants = [
+            (finding, features, home if was in explained else was) for finding, features, was in self._variants
         ]
-        replaced = tuple(self._bugs[place].fingerprint for place in explained)
-        count = bug.count + sum(self._bugs[place].count for place in explained)
-        kept = [other for place, other in enumerate(self._bugs) if place not in explained]
-        self._bugs = [replace(other, count=count) if other is bug else other for other in kept]
-        places = {other.fingerprint: place for place, other in enumerate(self._bugs)}
-        home = places[bug.fingerprint]
-        was = [*map(self._print_at, ())]
-        return replaced
-
-    def _same(self, bug: Bug) -> int | None:
-        """The known bug that this one is, too: one oracle, one blame, the same features needed."""
-        for place, known in enumerate(self._bugs):
-            if same_bug(known.fingerprint, bug.fingerprint):
-                return place
-        return None
+        return explained
 
     def _settle(self, bug: Bug) -> None:
         """Keep a failure whose shrinking was interrupted."""
@@ -578,7 +570,7 @@ class Campaign:
             oracles=self._tallies,
             left_out=self._left_out,
             table=self._table,
-            bugs=tuple(self._bugs),
+            bugs=tuple(self._bugs.values()),
             infos=tuple(self._infos.values()),
             unknowns=dict(self._unknowns),
             interrupted=interrupted,

@@ -407,11 +407,21 @@ class CrasherWriter:
         digest, seen = event.bug.fingerprint.digest(), event.seen.digest()
         if digest not in self._saved:
             self._save(event.bug)
+        for other in event.replaces:
+            self._withdraw(other.digest(), digest)
         if seen in self._unshrunk and digest in self._saved:
             path = self._unshrunk.pop(seen)
             with contextlib.suppress(OSError):
                 path.unlink()
             self.paths[seen] = self.paths[digest]
+
+    def _withdraw(self, replaced: str, by: str) -> None:
+        """Take back a file of this run whose bug turned out to be another one in a larger case."""
+        path = self.paths.get(replaced)
+        if path is not None and replaced in self._saved and replaced not in self.known and by in self._saved:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            self.paths[replaced] = self.paths[by]
 
     def _save(self, bug: Bug) -> None:
         digest, path = bug.fingerprint.digest(), self._path(bug)

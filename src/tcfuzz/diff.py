@@ -80,10 +80,10 @@ def _object_difference(expected: Mapping[str, Json], actual: Mapping[str, Json],
 
 def text_change(expected: str, actual: str) -> str:
     """How a text changed: its outer white space, its end, all of it, or something inside."""
-    if not actual:
-        return "text-lost"
     if expected.strip() == actual.strip():
         return "text-trimmed" if len(actual) < len(expected) else "text-padded"
+    if not actual:
+        return "text-lost"
     if expected.startswith(actual):
         return "text-cut"
     return "text-changed"

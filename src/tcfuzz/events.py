@@ -94,12 +94,14 @@ class BugSeen:
 class BugShrunk:
     """The same failure made small; `seen` is the fingerprint under which `BugSeen` announced it.
 
-    `again`: the small case turned out to be a bug that is known already, so it is no new one.
+    `again`: the small case turned out to be a bug that is known already, so it is no new one. `replaces`: bugs told
+    before that are this one in a larger case.
     """
 
     bug: Bug
     seen: Fingerprint
     again: bool = False
+    replaces: tuple[Fingerprint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,8 @@ def test_every_feature_has_a_group_and_a_one_line_summary():
 
 def test_large_cases_are_large():
     long = drawn(Profile(None, frozenset({"text:long"}), size="large"), 60)
-    assert max(len(case.reply.tool_calls[0].arguments.__repr__()) for case in long) > 60_000
+    called = [case.reply.tool_calls[0] for case in long if case.reply.tool_calls]
+    assert max(len(repr(call.arguments)) for call in called) > 60_000
     many = drawn(Profile(None, frozenset({"value:many-items"}), size="large"), 60)
     assert max(len(v) for case in many for v in case.reply.tool_calls[0].arguments.values()) > 300
     history = drawn(Profile(None, frozenset({"history:long"}), size="large"), 60)
@@ -272,7 +273,7 @@ def test_large_cases_are_large():
         ("a</tool_call>b", {"marker:call-close"}),
         ("a<tool_cal", {"marker:partial"}),
         ("x[TOOL_CALLS]y", {"marker:foreign"}),
-        ('<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>', {"marker:fake-call"}),
+        ('<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>', {"marker:fake-call", "marker:call-open", "marker:call-close"}),
         ("[f(a=1)]", {"marker:foreign-call"}),
         ("it's", {"text:quotes"}),
         ("a}b{c", {"text:brackets"}),

@@ -144,6 +144,16 @@ def take_pieces(text: str, dialect: Dialect | None, found: set[str], *, short: b
     return rest
 
 
+@lru_cache(maxsize=64)
+def call_end(dialect: Dialect) -> str:
+    """What closes a call, with the last sign before it: a parser that searches for both is not fooled by one."""
+    marker = dialect.marker("call-close") or ""
+    call = fake_call(dialect, "gauge", "", "")
+    before, found, _ = (call or "").rpartition(marker) if marker else ("", "", "")
+    sign = re.search(r"[^\w\s]\s*$", before)
+    return (sign.group() if sign and found else "") + marker
+
+
 def fake_call(dialect: Dialect, name: str, key: str, value: str) -> str | None:
     """The native text of a call; None where the format has no calls."""
     reply = Message("assistant", "", tool_calls=(ToolCall(name, {key: value}, "call00000"),))

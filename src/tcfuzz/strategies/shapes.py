@@ -33,7 +33,7 @@ def find_calls(case: Case, dialect: Dialect | None) -> frozenset[str]:
     for message in case.conversation():
         names = [call.name for call in message.tool_calls]
         if len(names) > 1:
-            found.add("calls:many" if len(names) >= MANY_CALLS else "calls:parallel")
+            found.update(("calls:parallel", "calls:many") if len(names) >= MANY_CALLS else ("calls:parallel",))
         if len(set(names)) < len(names):
             found.add("calls:same-tool-twice")
         if any(not call.arguments for call in message.tool_calls):

@@ -16,6 +16,7 @@ from tcfuzz.strategies.texts import Frame, TextClass
 
 PLACES = frozenset(
     {
+        "calls:none",
         "history:system", "history:tool-results", "history:assistant-text", "history:reasoning", "calls:content-beside",
         "calls:reasoning",
     }
@@ -97,16 +98,33 @@ def _has_arguments(draft: Draft) -> bool:
 
 
 def _insert(draw: Callable[[Draft, Tape], str], frame: Frame, draft: Draft, tape: Tape) -> None:
-    """Put a text into an argument, sometimes into a message instead or as well.
+    """Put texts into arguments, sometimes into a message instead or as well.
 
-    A text that must stand alone goes into untouched arguments only; a whole one (a call) replaces what is there.
+    Several at once: checking a case costs much more than drawing it, and shrinking leaves the one that matters. A
+    text that must stand alone goes into untouched arguments only; a whole one (a call) replaces what is there.
     """
     alone = frame == "alone"
-    elsewhere = not _has_arguments(draft) or (tape.chance(1, 4) and not alone)
-    for _ in range(2 if tape.chance(1, 5) else 1):
-        cell = tape.pick(list(_places(draft)))(draft) if elsewhere else _argument(draft, tape, alone)
+    elsewhere = not _has_arguments(draft) or (tape.chance(2, 5) and not alone)
+    for number in range(1 + tape.below(3 if elsewhere else 4)):
+        # Two in one string could make something else of their parts, so further ones go into strings of their own.
+        cell = _elsewhere(draft, tape) if elsewhere else _argument(draft, tape, alone or number > 0)
+        if number and cell.touched:
+            continue
         cell.put(draw(draft, tape), alone=frame in ("alone", "whole"))
-        elsewhere = not alone
+
+
+def _insert_answer(draw: Callable[[Draft, Tape], str], frame: Frame, draft: Draft, tape: Tape) -> None:
+    """The same, but sometimes the text is all that the model answers."""
+    if draft.wants_arguments(only=True) or not tape.chance(1, 8):
+        _insert(draw, frame, draft, tape)
+        return
+    draft.calls.clear()
+    _content(draft).put(draw(draft, tape), alone=frame == "whole")
+
+
+def _elsewhere(draft: Draft, tape: Tape) -> Text:
+    """A text of a message."""
+    return tape.pick(list(_places(draft)))(draft)
 
 
 # -- what is put there ------------------------------------------------------------------------------------------------
@@ -124,10 +142,14 @@ def _draw_long(draft: Draft, tape: Tape) -> str:
 
 
 def _draw_marker(role: str, draft: Draft, tape: Tape) -> str:
-    """A marker of the role, alone, between words, on lines of its own, twice, or with another of the role."""
+    """A marker of the role, alone, between words, on lines of its own, twice, with another of the role, or, where
+    it closes a call, with what stands before it there.
+    """
     choices = markers.marker_texts(draft.dialect).by_role[role]
     marker = tape.pick(choices)
-    mode = tape.below(7)
+    mode = tape.below(8 if role == "call-close" and draft.dialect is not None else 7)
+    if mode == 7 and draft.dialect is not None:
+        return f"{draft.words.next()}{markers.call_end(draft.dialect)}{draft.words.next()}"
     if mode == 4:
         return f"{draft.words.next()}\n{marker}\n{draft.words.next()}"
     if mode == 5:
@@ -193,6 +215,8 @@ def scan(text: str, dialect: Dialect | None, *, result: bool = False) -> set[str
         return found
     call = _call_in(text, dialect)
     if call:
+        # A whole call brings the format's markers with it: a bug of one of them explains what happens to it.
+        markers.take_markers(text, dialect, found)
         return found | {call}
     whole = texts.looks_like(text)
     if whole:
@@ -263,7 +287,7 @@ def _text(kind: TextClass) -> Feature:
         id=f"text:{kind.name}",
         summary=kind.summary,
         stage="texts",
-        inject=partial(_insert, draw, kind.frame),
+        inject=partial(_insert if kind.frame == "alone" else _insert_answer, draw, kind.frame),
         detector=find_strings,
         suits=suits,
         implies=PLACES | implies,
@@ -319,7 +343,7 @@ def _marker(
     implies = (
         PLACES
         | _ALL_ROLES
-        | {"marker:fake-call", "marker:foreign-call"}
+        | {"marker:fake-call", "marker:foreign-call", "marker:foreign", "text:brackets", "text:html"}
         | {"text:looks-like-json", "history:result-json"}
     )
     return Feature(
