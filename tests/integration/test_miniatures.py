@@ -85,7 +85,9 @@ def test_a_planted_bug_is_found_and_blamed(miniature: Miniature, show: Callable[
     assert found, f"{miniature.kills} is silent; found: {[bug.id for bug in summary.bugs]}"
     assert others(miniature, summary) <= miniature.also
     assert not summary.unknowns
-    assert any(bug.shrunk and is_small(bug.case) for bug in found), [bug.case for bug in found]
+    # What is random may not show again while it is made small; it is kept as it was found then.
+    random = miniature.kills[0] == "deterministic"
+    assert any((bug.shrunk or random) and is_small(bug.case) for bug in found), [bug.case for bug in found]
     show(miniature, summary)
 
 
