@@ -155,6 +155,15 @@ def same_bug(left: Fingerprint, right: Fingerprint) -> bool:
     )
 
 
+def same_cause(left: Fingerprint, right: Fingerprint) -> bool:
+    """Whether two fingerprints look like one thing to mend: one side to blame for cases with the same features.
+
+    One wrong argument breaks several rules. Where no feature is needed, only the same bug is the same cause.
+    """
+    places = [(found.target, found.dialect, found.blame, found.features) for found in (left, right)]
+    return same_bug(left, right) or (bool(left.features) and places[0] == places[1])
+
+
 def _same_rule(left: Fingerprint | Finding, right: Fingerprint | Finding) -> bool:
     return (left.oracle, left.blame) == (right.oracle, right.blame)
 

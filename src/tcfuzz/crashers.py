@@ -345,6 +345,7 @@ class CrasherWriter:
     """A listener that writes each failure as it is found, and again when it has been made small.
 
     paths: fingerprint digest -> file, of failures of this run. known: digests whose file was there before.
+    known_file: the file of an open bug that has the same cause: another rule that it breaks gets no file of its own.
     rule: an oracle's id -> (rule, revision). still_failing: digests whose file fails as recorded: left as it is.
     A disk error ends nothing: it is said once, and the crashers go to the standard error as text.
     """
@@ -356,6 +357,7 @@ class CrasherWriter:
         *,
         rule: Callable[[str], tuple[str, int]] = lambda oracle: ("", 1),
         still_failing: Container[str] = (),
+        known_file: Callable[[Fingerprint], Path | None] = lambda found: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         complain: Callable[[str], object] = lambda text: print(text, file=sys.stderr),
     ) -> None:
@@ -366,6 +368,7 @@ class CrasherWriter:
         self._target = target
         self._rule = rule
         self._still_failing = still_failing
+        self._known_file = known_file
         self._clock = clock
         self._complain = complain
         self._unshrunk: dict[str, Path] = {}
@@ -393,7 +396,7 @@ class CrasherWriter:
 
     def _seen(self, bug: Bug) -> None:
         digest, final = bug.fingerprint.digest(), self._path(bug)
-        if present := existing(final):
+        if present := existing(final) or self._known_file(bug.fingerprint):
             self.known.add(digest)
             self.paths[digest] = present
             return
@@ -426,6 +429,11 @@ class CrasherWriter:
     def _save(self, bug: Bug) -> None:
         digest, path = bug.fingerprint.digest(), self._path(bug)
         present = existing(path)
+        if present is None and (same := self._known_file(bug.fingerprint)):
+            self.known.add(digest)
+            self._saved.add(digest)
+            self.paths[digest] = same
+            return
         if present is not None:
             self.known.add(digest)
         leave = present is not None and digest in self._still_failing

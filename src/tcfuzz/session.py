@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tcfuzz import campaign, crashers, oracles, strategies, targets
-from tcfuzz.campaign import Budget, Campaign, Plan, same_bug
+from tcfuzz.campaign import Budget, Campaign, Plan, same_bug, same_cause
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.config import Config, TargetConfig
 from tcfuzz.crashers import Crasher, CrasherWriter, Outcome, Replayed, TargetInfo
 from tcfuzz.errors import TargetUnavailable, TcfuzzError, UsageError
-from tcfuzz.events import Bug, Event, Summary
+from tcfuzz.events import Bug, CampaignEnded, Event, Summary
+from tcfuzz.finding import Fingerprint
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.journal import Journal
 from tcfuzz.observation import ReferenceTemplate
@@ -186,20 +187,28 @@ class Session:
         info = target_info(spec, target, self.options.reference)
         replayed = tuple(self.replay_known(target, plan.reference_template))
         failing = [file for file in replayed if file.still_fails]
+
+        def known_file(found: Fingerprint) -> Path | None:
+            causes = (file.path for file in failing if same_cause(found, file.crasher.fingerprint))
+            return next(causes, None)
+
         writer = CrasherWriter(
             self.options.crashers,
             info,
             rule=lambda id_: (oracles.get(id_).rule, oracles.get(id_).revision),
             still_failing={file.crasher.fingerprint.digest() for file in failing},
+            known_file=known_file,
         )
         listeners: list[Listener] = [writer, *self.listeners(writer)]
+        asked = [file for file in failing if self._asked(file.crasher)]
         ended: list[Summary] = []
 
         def emit(event: Event) -> None:
+            if isinstance(event, CampaignEnded):
+                event = CampaignEnded(with_known(event.summary, asked))
+                ended.append(event.summary)
             for listener in listeners:
                 listener(event)
-            if hasattr(event, "summary"):
-                ended.append(event.summary)
 
         error: TcfuzzError | None = None
         journal = Journal(self.options.crashers, info) if self.journal and target.version else None
@@ -210,24 +219,21 @@ class Session:
         finally:
             if journal is not None:
                 journal.close()
-        summary = with_known(ended[-1], failing)
-        known = frozenset(
-            bug.fingerprint.digest()
-            for bug in summary.bugs
-            if any(same_bug(bug.fingerprint, file.crasher.fingerprint) for file in failing)
-        )
+        bugs = ended[-1].bugs
+        known = frozenset(bug.fingerprint.digest() for bug in bugs if known_file(bug.fingerprint))
         paths = {file.crasher.fingerprint.digest(): file.path for file in failing} | writer.paths
-        return TargetResult(summary, replayed, paths, known, error)
+        shown = tuple(file for file in replayed if self._asked(file.crasher))
+        return TargetResult(ended[-1], shown, paths, known, error)
 
     def replay_known(self, target: Target, template: ReferenceTemplate | None) -> Iterator[ReplayedFile]:
-        """The outcome of each crasher of this target below the crashers folder; those of asked oracles only."""
+        """The outcome of each crasher of this target below the crashers folder."""
         if not self.options.crashers.is_dir():
             return
         for path in crashers.find([self.options.crashers]):
             if path.name.startswith(crashers.UNSHRUNK) or not (self.known is None or path in self.known):
                 continue
             crasher = crashers.read(path)
-            if is_of(crasher, target) and self._asked(crasher):
+            if is_of(crasher, target):
                 yield ReplayedFile(path, crasher, replay_on(crasher, target, template))
 
     def _asked(self, crasher: Crasher) -> bool:

@@ -123,7 +123,7 @@ def _pieces(units: Sequence[str], sizes: Sequence[int]) -> Chunks:
 
 
 def _two_way(units: Sequence[str], most_cuts: Sequence[int], start: int) -> Iterator[Chunks]:
-    for most in most_cuts:
+    for most in (max(1, most * 4000 // max(4000, len(units))) for most in most_cuts):
         step = max(1, -(-(len(units) - 1) // most))
         for at in range(1 + start % step, len(units), step):
             yield "".join(units[:at]), "".join(units[at:])
