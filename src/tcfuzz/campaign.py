@@ -659,7 +659,7 @@ class _Run:
             return found is not None
 
         try:
-            polished(best[0], fails)
+            polished(best[0], fails, own_tools=bool(self.campaign.plan.tools))
         except TcfuzzError as error:
             raise _Abort(error) from error
         return best

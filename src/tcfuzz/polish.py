@@ -10,6 +10,7 @@ import copy
 import re
 import string
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -26,16 +27,11 @@ MOST_STEPS = 40
 """Values made smaller, one step at a time, in one case."""
 
 
-def polished(case: Case, fails: Fails) -> Case:
-    """The case with every part gone or plain without which it still `fails`."""
-    for simpler in (
-        _without_first_rounds,
-        _without_texts,
-        _with_plain_schemas,
-        _with_smaller_values,
-        _with_plain_names,
-        _with_plain_strings,
-    ):
+def polished(case: Case, fails: Fails, *, own_tools: bool = False) -> Case:
+    """The case with every part gone or plain without which it still `fails`. `own_tools`: the user's, left alone."""
+    always = (_without_first_rounds, _without_calls, _without_texts, _with_plain_strings)
+    on_ours = (_without_tools, _with_plain_schemas, _with_smaller_values, _with_plain_names)
+    for simpler in always if own_tools else (*always[:3], *on_ours, *always[3:]):
         case = simpler(case, fails)
     return case
 
@@ -47,6 +43,39 @@ def _without_first_rounds(case: Case, fails: Fails) -> Case:
         shorter = case.with_(messages=case.messages[start:])
         if start and fails(shorter):
             return shorter
+    return case
+
+
+def _without_calls(case: Case, fails: Fails) -> Case:
+    """Leave out single calls with their results where a message makes several, the last ones first."""
+    for place in reversed(range(len(case.messages))):
+        for number in reversed(range(len(case.messages[place].tool_calls))):
+            caller = case.messages[place]
+            if len(caller.tool_calls) > 1:
+                dropped = caller.tool_calls[number]
+                fewer = replace(caller, tool_calls=tuple(call for call in caller.tool_calls if call is not dropped))
+                rest = (m for m in case.messages if dropped.id is None or m.tool_call_id != dropped.id)
+                shorter = case.with_(messages=tuple(fewer if m is caller else m for m in rest))
+                case = shorter if fails(shorter) else case
+    return _without_reply_calls(case, fails)
+
+
+def _without_reply_calls(case: Case, fails: Fails) -> Case:
+    for number in reversed(range(len(case.reply.tool_calls) if case.reply else 0)):
+        if case.reply is not None and len(case.reply.tool_calls) > 1:
+            calls = case.reply.tool_calls
+            shorter = case.with_(reply=replace(case.reply, tool_calls=calls[:number] + calls[number + 1 :]))
+            case = shorter if fails(shorter) else case
+    return case
+
+
+def _without_tools(case: Case, fails: Fails) -> Case:
+    """Leave out tools that nobody calls."""
+    called = {call.name for message in case.conversation() for call in message.tool_calls}
+    for tool in reversed(case.tools):
+        if tool.name not in called:
+            shorter = case.with_(tools=tuple(other for other in case.tools if other is not tool))
+            case = shorter if fails(shorter) else case
     return case
 
 

@@ -11,8 +11,8 @@ ARGUMENT_KEYS = ("arguments", "parameters")
 def read_call(text: str) -> tuple[str, dict[str, Json], str | None] | None:
     """(name, arguments, id) of a call object's text, or None where it is none.
 
-    Models write `parameters` for `arguments` and `arguments` as a JSON string, too; both are read. A call
-    without arguments has none.
+    Models write `parameters` for `arguments`, too; both are read. A call without arguments has none. Arguments as a
+    JSON string are no call: a renderer that encodes them twice would go unnoticed.
     """
     try:
         value = load_json(text)
@@ -26,11 +26,6 @@ def as_call(value: Json) -> tuple[str, dict[str, Json], str | None] | None:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not value["name"]:
         return None
     arguments: Json = next((value[key] for key in ARGUMENT_KEYS if key in value), {})
-    if isinstance(arguments, str):
-        try:
-            arguments = load_json(arguments)
-        except ValueError:
-            return None
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict):
