@@ -104,6 +104,9 @@ def truncation(observation: Observation) -> Verdict:
         return NotApplicable("no call")
     if not observation.in_domain or observation.emitted is None:
         return out_of_domain()
+    beside = (observation.reply.content or "") + (observation.reply.reasoning_content or "")
+    if observation.dialect is not None and any(marker.text in beside for marker in observation.dialect.markers):
+        return NotApplicable("markers beside the call: a cut may leave them as calls of their own")
     text = observation.emitted
     whole = observation.parse(text)
     if not isinstance(whole, Answer):
