@@ -13,6 +13,7 @@ from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_mark
 from tcfuzz.dialects.chatml import null_content
 from tcfuzz.dialects.qwen3 import THINK_CLOSE, THINK_MARKERS, THINK_OPEN
 from tcfuzz.dialects.reader import Machine, Markers, Reader, Sink, Step, load_json
+from tcfuzz.errors import OutOfDomain
 
 BOS, EOS = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
 USER, ASSISTANT = "<｜User｜>", "<｜Assistant｜>"
@@ -86,6 +87,8 @@ class DeepSeekV31(Dialect):
 
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
         refuse_markers(reply.content, [CALLS_OPEN, THINK_CLOSE], "content")
+        if (reply.content or "").startswith(THINK_OPEN):
+            raise OutOfDomain("content begins as reasoning does")
         reasoning = f"{THINK_OPEN}{reply.reasoning_content}{THINK_CLOSE}" if reply.reasoning_content else ""
         return reasoning + (reply.content or "") + call_block(reply.tool_calls)
 
