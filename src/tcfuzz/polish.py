@@ -222,7 +222,9 @@ def _with_plain_strings(case: Case, fails: Fails) -> Case:
     declared = {text for tool in case.tools for text in strings_of(dict(tool.parameters or {}))}
     for path, value in list(_texts(case_to_json(case))):
         # A value that the schema names (enum, const) has to stay what the schema says.
-        if isinstance(value, str) and not _PLAIN.fullmatch(value) and value not in declared:
+        if not isinstance(value, str) or _PLAIN.fullmatch(value) or value in declared:
+            continue
+        if value or not _beside_calls(case, path):  # nothing beside a call is as plain as can be
             case = _tried(case, path, next(words, "z"), fails)
     return case
 
