@@ -103,9 +103,9 @@ class Crasher:
     @property
     def fingerprint(self) -> Fingerprint:
         """What makes two crashers one bug."""
-        found = self.finding
+        found, target = self.finding, self.target
         return Fingerprint(
-            self.target.name, self.target.dialect or "", self.oracle.id, found.blame, found.kind, self.features
+            target.name, target.dialect or target.model, self.oracle.id, found.blame, found.kind, self.features
         )
 
     def to_json(self) -> dict[str, Json]:

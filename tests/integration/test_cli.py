@@ -405,6 +405,21 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         assert "Traceback" not in listing.stderr.read()
 
 
+def test_what_is_known_of_a_target_without_a_dialect_is_known(cli: Cli) -> None:
+    Path("plain.py").write_text(
+        "class target:\n"
+        "    def render(self, messages, tools, *, add_generation_prompt):\n"
+        "        return str([m.get('tool_calls') for m in messages])\n"
+    )
+    typed = ("target", "python:plain.py", "--feature", "history:tool-results", "--oracle", "arguments-as-string")
+    assert cli(*typed, "--max-examples", "20", "--json", "report.json").code == 1
+    (found,) = report()["findings"]
+    (file,) = crashers.find([Path("crashers")])
+    assert crashers.read(file).fingerprint.digest() == found["fingerprint"]
+    assert cli("replay", "crashers").code == 0
+    assert cli(*typed, "--max-examples", "20").code == 0
+
+
 # -- crashers of other times -------------------------------------------------------------------------------------------
 
 
