@@ -11,7 +11,8 @@ from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Answer, Failed, Observation, Outcome
 from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, no_answer, oracle, out_of_domain
 
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 2.0
+"""Below that a text of 100 KB or less is read fast enough, however busy the machine is and whatever the curve is."""
 SUPERLINEAR = 9.0
 """A parser that needs more than nine times as long for four times the text is not linear; a quadratic one needs 16."""
 
