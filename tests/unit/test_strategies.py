@@ -273,7 +273,10 @@ def test_large_cases_are_large():
         ("a</tool_call>b", {"marker:call-close"}),
         ("a<tool_cal", {"marker:partial"}),
         ("x[TOOL_CALLS]y", {"marker:foreign"}),
-        ('<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>', {"marker:fake-call", "marker:call-open", "marker:call-close"}),
+        (
+            '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>',
+            {"marker:fake-call", "marker:call-open", "marker:call-close"},
+        ),
         ("[f(a=1)]", {"marker:foreign-call"}),
         ("it's", {"text:quotes"}),
         ("a}b{c", {"text:brackets"}),

@@ -102,7 +102,7 @@ def test_what_a_target_can_do_is_told(make: Make) -> None:
     assert target.options is None
     assert target.dialect is not None and target.dialect.name == target.model == "hermes"
     assert len(target.version) == 12
-    assert not target.utf8 and not target.is_template
+    assert target.utf8 and not target.is_template
 
 
 NASTY = ["\ud83d", "\ud83d\ude00", "\ude00\ud83d", "\x00\x1b", "😀", "\u2028", "", "~int"]

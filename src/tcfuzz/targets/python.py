@@ -43,7 +43,6 @@ class PythonTarget:
     """
 
     is_template = False
-    utf8 = False
 
     def __init__(
         self, spec: str, *, dialect: str | None = None, timeout: float = 5.0, hash_seed: str = HASH_SEED
@@ -55,6 +54,7 @@ class PythonTarget:
         about = self._worker.start()
         self.version: str = about["version"]
         self.capabilities: frozenset[Capability] = frozenset(about["capabilities"])
+        self.utf8: bool = about["utf8"]
         self.options: frozenset[str] | None = None if about["options"] is None else frozenset(about["options"])
         self.dialect: Dialect | None = self._dialect(dialect or about["dialect"])
         self.model = self.dialect.name if self.dialect else Path(self._worker.where).stem
@@ -131,7 +131,7 @@ class Worker:
         self._process: _Process | None = None
 
     def start(self) -> dict[str, Any]:
-        """Start it: `{"capabilities", "options", "dialect", "version"}`. Raises UsageError, one line."""
+        """Start it: `{"capabilities", "options", "dialect", "utf8", "version"}`. Raises UsageError, one line."""
         process = self._process = _Process(self.where, self._name, self._hash_seed)
         _running.add(process)
         try:

@@ -144,9 +144,10 @@ def _version(module: types.ModuleType) -> str:
 
 
 def describe(target: Any, name: str) -> dict[str, Any]:
-    """`{"capabilities", "options", "dialect"}` of a target. Raises Unusable for wrong signatures.
+    """`{"capabilities", "options", "dialect", "utf8"}` of a target. Raises Unusable for wrong signatures.
 
-    A dialect that the object does not name may be named by its module.
+    A dialect that the object does not name may be named by its module. Strings are taken to be UTF-8 text unless it
+    says `utf8 = False`: lone surrogates are then tried, too.
     """
     abilities = _abilities(target)
     if not abilities:
@@ -160,7 +161,8 @@ def describe(target: Any, name: str) -> dict[str, Any]:
             f"its dialect is of type {type(dialect).__name__}: write the name of one, see tcfuzz list dialects"
         )
     options = _options(target.render) if "render" in abilities else []
-    return {"capabilities": abilities, "options": options, "dialect": dialect}
+    utf8 = bool(getattr(target, "utf8", True))
+    return {"capabilities": abilities, "options": options, "dialect": dialect, "utf8": utf8}
 
 
 def _abilities(target: Any) -> list[str]:
