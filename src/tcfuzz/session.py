@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tcfuzz import campaign, crashers, oracles, strategies, targets
-from tcfuzz.campaign import Budget, Campaign, Plan, same_bug, same_cause
+from tcfuzz.bugs import same_bug, same_cause
+from tcfuzz.campaign import Campaign
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.config import Config, TargetConfig
 from tcfuzz.crashers import Crasher, CrasherWriter, Outcome, Replayed, TargetInfo
@@ -18,6 +19,7 @@ from tcfuzz.finding import Fingerprint
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.journal import Journal
 from tcfuzz.observation import ReferenceTemplate
+from tcfuzz.schedule import DEFAULT_EXAMPLES, Budget, Plan
 from tcfuzz.targets.base import Target
 
 Listener = Callable[[Event], None]
@@ -69,7 +71,7 @@ class RunOptions:
         chosen = tuple(map(oracles.get, self.oracles)) if self.oracles else tuple(oracles.registry)
         examples = self.max_examples
         if examples is None and self.max_time is None:
-            examples = campaign.DEFAULT_EXAMPLES
+            examples = DEFAULT_EXAMPLES
         return Plan(
             oracles=chosen,
             seed=self.seed,

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tcfuzz import dialects, oracles
-from tcfuzz.campaign import Budget, Campaign, Plan
+from tcfuzz.campaign import Campaign
 from tcfuzz.case import Case, Json, Message, Tool, strings_of
 from tcfuzz.events import Bug, BugSeen, Event, Summary
+from tcfuzz.schedule import Budget, Plan
 from tcfuzz.targets.base import Target
 from tcfuzz.targets.python import PythonTarget
 from tests.conftest import KILL

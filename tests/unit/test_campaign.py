@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from tcfuzz import dialects, oracles
-from tcfuzz.campaign import Budget, Campaign, Plan, pinned, same_bug
+from tcfuzz.bugs import pinned, same_bug
+from tcfuzz.campaign import Campaign
 from tcfuzz.case import Case, Message, Tool, ToolCall
 from tcfuzz.errors import TargetUnavailable
 from tcfuzz.events import BugSeen, BugShrunk, CampaignEnded, CampaignStarted, Event, PhaseStarted, Progress, Summary
 from tcfuzz.finding import Finding, Fingerprint
+from tcfuzz.schedule import Budget, Plan
 from tcfuzz.targets.local import LocalTarget
 from tests.inprocess import ObjectTarget
 from tests.translators import Hermes
