@@ -43,7 +43,7 @@ def judge(observation: Observation, oracles: Sequence[Oracle]) -> list[tuple[Ora
     return [(oracle, oracle.judge(observation)) for oracle in oracles if oracle.left_out(observation) is None]
 
 
-def replay(
+def rejudge(
     case: Case, target: Target, oracle: Oracle, reference_template: ReferenceTemplate | None = None
 ) -> tuple[Finding, ...] | str:
     """The findings of one oracle on a concrete case; a text where it could not be decided or says nothing."""

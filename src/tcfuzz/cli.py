@@ -21,7 +21,7 @@ from rich.markup import escape
 import tcfuzz
 from tcfuzz import crashers, journal, listing, targets
 from tcfuzz.config import Config, TargetConfig, load, parse_duration
-from tcfuzz.crashers import CrasherWriter
+from tcfuzz.crasher_writer import CrasherWriter
 from tcfuzz.errors import TcfuzzError, UsageError
 from tcfuzz.escape import visible
 from tcfuzz.events import Summary

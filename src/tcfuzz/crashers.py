@@ -6,12 +6,9 @@ Files are written atomically and never deleted, but for the unshrunk form of a f
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import json
 import os
-import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -25,9 +22,9 @@ import jsonschema
 import tcfuzz
 from tcfuzz.case import Case, Json
 from tcfuzz.codec import Pairs, case_from_json, case_to_json, decode, deeply, dumps, loads_tagged
-from tcfuzz.errors import CrasherError, TargetUnavailable
+from tcfuzz.errors import CrasherError
 from tcfuzz.escape import slug, visible
-from tcfuzz.events import Bug, BugSeen, BugShrunk, CampaignStarted, Event
+from tcfuzz.events import Bug
 from tcfuzz.finding import Finding, Fingerprint, Severity
 
 FORMAT, VERSION = "tcfuzz-crasher", 1
@@ -336,207 +333,3 @@ def merge(old: Crasher, new: Crasher) -> Crasher:
     merged = replace(new, status=old.status, issue=old.issue, notes=old.notes)
     same = replace(merged, provenance=old.provenance).text() == old.text()
     return old if same and old.provenance.shrunk >= new.provenance.shrunk else merged
-
-
-# -- while a campaign runs ---------------------------------------------------------------------------------------------
-
-
-class CrasherWriter:
-    """A listener that writes each failure as it is found, and again when it has been made small.
-
-    paths: fingerprint digest -> file, of failures of this run. known: digests whose file was there before.
-    known_file: the file of an open bug that has the same cause: another rule that it breaks gets no file of its own.
-    rule: an oracle's id -> (rule, revision). still_failing: digests whose file fails as recorded: left as it is.
-    A disk error ends nothing: it is said once, and the crashers go to the standard error as text.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        target: TargetInfo | None = None,
-        *,
-        rule: Callable[[str], tuple[str, int]] = lambda oracle: ("", 1),
-        still_failing: Container[str] = (),
-        known_file: Callable[[Fingerprint], Path | None] = lambda found: None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        complain: Callable[[str], object] = lambda text: print(text, file=sys.stderr),
-    ) -> None:
-        self.root = root
-        self.paths: dict[str, Path] = {}
-        self.known: set[str] = set()
-        self.error: CrasherError | None = None
-        self._target = target
-        self._rule = rule
-        self._still_failing = still_failing
-        self._known_file = known_file
-        self._clock = clock
-        self._complain = complain
-        self._unshrunk: dict[str, Path] = {}
-        self._saved: set[str] = set()
-
-    def __call__(self, event: Event) -> None:
-        """Listen."""
-        if isinstance(event, CampaignStarted) and self._target is None:
-            self._target = TargetInfo(event.target, event.model, event.dialect, event.version)
-        elif isinstance(event, BugSeen):
-            self._seen(event.bug)
-        elif isinstance(event, BugShrunk):
-            self._shrunk(event)
-
-    def path(self, digest: str) -> Path | None:
-        """The file of a failure of this run."""
-        return self.paths.get(digest)
-
-    def is_known(self, digest: str) -> bool:
-        """Whether its file was there before this run."""
-        return digest in self.known
-
-    def close(self) -> None:
-        """Nothing is left to write."""
-
-    def _seen(self, bug: Bug) -> None:
-        digest, final = bug.fingerprint.digest(), self._path(bug)
-        if present := existing(final) or self._known_file(bug.fingerprint):
-            self.known.add(digest)
-            self.paths[digest] = present
-            return
-        path = final.with_name(UNSHRUNK + final.name)
-        if path.exists():
-            self.paths[digest] = path  # of a run that was killed, or of another one that is at work
-        elif self._write(path, self._crasher(bug)):
-            self.paths[digest] = self._unshrunk[digest] = path
-
-    def _shrunk(self, event: BugShrunk) -> None:
-        digest, seen = event.bug.fingerprint.digest(), event.seen.digest()
-        if digest not in self._saved:
-            self._save(event.bug)
-        for other in event.replaces:
-            self._withdraw(other.digest(), digest)
-        if seen in self._unshrunk and digest in self._saved:
-            path = self._unshrunk.pop(seen)
-            with contextlib.suppress(OSError):
-                path.unlink()
-            self.paths[seen] = self.paths[digest]
-
-    def _withdraw(self, replaced: str, by: str) -> None:
-        """Take back a file of this run whose bug turned out to be another one in a larger case."""
-        path = self.paths.get(replaced)
-        if path is not None and replaced in self._saved and replaced not in self.known and by in self._saved:
-            with contextlib.suppress(OSError):
-                path.unlink()
-            self.paths[replaced] = self.paths[by]
-
-    def _save(self, bug: Bug) -> None:
-        digest, path = bug.fingerprint.digest(), self._path(bug)
-        present = existing(path)
-        if present is None and (same := self._known_file(bug.fingerprint)):
-            self.known.add(digest)
-            self._saved.add(digest)
-            self.paths[digest] = same
-            return
-        if present is not None:
-            self.known.add(digest)
-        leave = present is not None and digest in self._still_failing
-        if leave or self._merged(present or path, self._crasher(bug), present is not None):
-            self._saved.add(digest)
-            self.paths[digest] = present or path
-
-    def _merged(self, path: Path, crasher: Crasher, present: bool) -> bool:
-        """Whether the file stands: as it was, merged or new."""
-        if not present:
-            return self._write(path, crasher)
-        try:
-            old = read(path)
-        except CrasherError as error:
-            self._failed(error, crasher)
-            return False
-        merged = merge(old, crasher)
-        return merged is old or self._write(path, merged)
-
-    def _path(self, bug: Bug) -> Path:
-        return path_for(self.root, bug, self._target.model if self._target else "")
-
-    def _crasher(self, bug: Bug) -> Crasher:
-        target = self._target or TargetInfo(bug.fingerprint.target, dialect=bug.fingerprint.dialect or None)
-        rule, revision = self._rule(bug.finding.oracle)
-        return from_bug(bug, target=target, now=self._clock(), rule=rule, revision=revision)
-
-    def _write(self, path: Path, crasher: Crasher) -> bool:
-        try:
-            write(path, crasher)
-        except CrasherError as error:
-            self._failed(error, crasher)
-            return False
-        return True
-
-    def _failed(self, error: CrasherError, crasher: Crasher) -> None:
-        if self.error is None:
-            self.error = error
-            self._complain(f"{error}; the crashers follow here")
-        self._complain(crasher.text())
-
-
-# -- replay ------------------------------------------------------------------------------------------------------------
-
-
-class Outcome(enum.Enum):
-    """What a replayed crasher did."""
-
-    FAILS = "fails as recorded"
-    PASSES = "passes"
-    FIXED = "passes now: set its status to fixed"
-    CHANGED = "fails otherwise than recorded"
-    FLAKY = "fails at times"
-    ERROR = "could not be decided"
-    SKIPPED = "the target is not available"
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """An outcome, what failed (of the last run that failed) and the reason of ERROR and SKIPPED."""
-
-    outcome: Outcome
-    findings: tuple[Finding, ...] = ()
-    reason: str = ""
-
-
-def replay(crasher: Crasher, run: Callable[[Case], tuple[Finding, ...] | str], *, runs: int = 3) -> Replayed:
-    """Run a crasher's case several times and compare with the record.
-
-    `run` gives the findings of the crasher's oracle, or why there is no verdict; it may raise TargetUnavailable.
-    """
-    ways: set[Outcome] = set()
-    findings: tuple[Finding, ...] = ()
-    for _ in range(runs):
-        try:
-            found = run(crasher.case)
-        except TargetUnavailable as error:
-            return Replayed(Outcome.SKIPPED, reason=str(error))
-        if isinstance(found, str):
-            return Replayed(Outcome.ERROR, reason=found)
-        findings = found or findings
-        ways.add(_way(crasher, found))
-    if len(ways) > 1:
-        return Replayed(Outcome.FLAKY, findings)
-    outcome = ways.pop()
-    fixed = outcome is Outcome.PASSES and crasher.status == "open"
-    return Replayed(Outcome.FIXED if fixed else outcome, findings)
-
-
-def _way(crasher: Crasher, findings: tuple[Finding, ...]) -> Outcome:
-    if not findings:
-        return Outcome.PASSES
-    as_recorded = any(finding.key == crasher.finding.key for finding in findings)
-    return Outcome.FAILS if as_recorded else Outcome.CHANGED
-
-
-def is_bad(status: Status, outcome: Outcome) -> bool:
-    """Whether an outcome makes a run fail: an open crasher is to fail as recorded, a fixed one to pass.
-
-    A target that is not available is not bad here: that nothing ran at all is for the run as a whole to say.
-    """
-    if outcome is Outcome.SKIPPED:
-        return False
-    if status == "wontfix":
-        return outcome is Outcome.ERROR
-    return outcome is not (Outcome.FAILS if status == "open" else Outcome.PASSES)

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from tcfuzz import crashers, dialects, oracles
 from tcfuzz.config import Config, TargetConfig, load
-from tcfuzz.crashers import CrasherWriter, Outcome
+from tcfuzz.crasher_writer import CrasherWriter
 from tcfuzz.errors import TargetUnavailable, TcfuzzError
+from tcfuzz.replay import Outcome
 from tcfuzz.reports.replay import ReplayReport
 from tcfuzz.reports.terminal import bug_block
 from tcfuzz.session import DEFAULT_TIMEOUT, Replayer, RunOptions, Session, TargetResult, TargetSpec, configured, opened

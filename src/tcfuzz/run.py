@@ -102,6 +102,8 @@ class Run:
         def fails(case: Case) -> bool:
             nonlocal best
             dialect = self.campaign.target.dialect
+            if self._tired(2 * MOST_SHRINK_SECONDS):
+                return False
             if not strategies.features_of(case, dialect) <= strategies.features_of(best[0], dialect):
                 return False  # plainer in one thing, nastier in another
             found = self._again(case)
@@ -140,12 +142,18 @@ class Run:
         assert self._wanted is not None and self._best is not None
         self._executions += 1
         self.campaign.progress(shrinking=True)
-        tired = self._executions > MOST_SHRINKS or time.monotonic() - self._since > MOST_SHRINK_SECONDS
-        if tired and case != self._best[1]:
-            return  # nothing smaller is accepted any more: Hypothesis ends with the best one
+        if self._executions > MOST_SHRINKS or self._tired():
+            # Nothing smaller is accepted any more, so Hypothesis ends with the best one. The target is not asked
+            # again: many draws are that very case, and one that hangs would take its timeout each time.
+            if case == self._best[1]:
+                self._fail(case, self._best[2])
+            return
         found = self._again(case)
         if found is not None:
             self._fail(case, found)
+
+    def _tired(self, seconds: float = MOST_SHRINK_SECONDS) -> bool:
+        return time.monotonic() - self._since > seconds
 
     def _again(self, case: Case) -> Finding | None:
         """The wanted failure in another case."""

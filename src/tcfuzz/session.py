@@ -12,13 +12,15 @@ from tcfuzz.bugs import same_bug, same_cause
 from tcfuzz.campaign import Campaign
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.config import Config, TargetConfig
-from tcfuzz.crashers import Crasher, CrasherWriter, Outcome, Replayed, TargetInfo
+from tcfuzz.crasher_writer import CrasherWriter
+from tcfuzz.crashers import Crasher, TargetInfo
 from tcfuzz.errors import TargetUnavailable, TcfuzzError, UsageError
 from tcfuzz.events import Bug, CampaignEnded, Event, Summary
 from tcfuzz.finding import Fingerprint
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.journal import Journal
 from tcfuzz.observation import ReferenceTemplate
+from tcfuzz.replay import Outcome, Replayed, is_bad, replay
 from tcfuzz.schedule import DEFAULT_EXAMPLES, Budget, Plan
 from tcfuzz.targets.base import Target
 
@@ -136,7 +138,7 @@ class ReplayedFile:
     @property
     def bad(self) -> bool:
         """Whether it makes the run fail."""
-        return crashers.is_bad(self.crasher.status, self.replayed.outcome)
+        return is_bad(self.crasher.status, self.replayed.outcome)
 
     @property
     def still_fails(self) -> bool:
@@ -283,7 +285,7 @@ def replay_on(crasher: Crasher, target: Target, template: ReferenceTemplate | No
             template = reference_template(Path(recorded))
         except UsageError as error:
             return Replayed(Outcome.ERROR, reason=str(error))
-    return crashers.replay(crasher, lambda case: campaign.replay(case, target, oracle, template))
+    return replay(crasher, lambda case: campaign.rejudge(case, target, oracle, template))
 
 
 def spec_of(crasher: Crasher, timeout: float = DEFAULT_TIMEOUT) -> TargetSpec:

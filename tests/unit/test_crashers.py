@@ -14,25 +14,13 @@ import pytest
 from tcfuzz import crashers
 from tcfuzz.case import Case, Message, Tool, ToolCall
 from tcfuzz.codec import Pairs
-from tcfuzz.crashers import (
-    Crasher,
-    CrasherWriter,
-    Outcome,
-    TargetInfo,
-    existing,
-    find,
-    from_bug,
-    is_bad,
-    merge,
-    path_for,
-    read,
-    replay,
-    write,
-)
+from tcfuzz.crasher_writer import CrasherWriter
+from tcfuzz.crashers import Crasher, TargetInfo, existing, find, from_bug, merge, path_for, read, write
 from tcfuzz.errors import CrasherError, TargetUnavailable, UsageError
 from tcfuzz.events import Bug, BugSeen, BugShrunk, CampaignStarted
 from tcfuzz.finding import Finding, Fingerprint
 from tcfuzz.journal import Journal, read_candidate, stale
+from tcfuzz.replay import Outcome, is_bad, replay
 
 NOW = datetime(2026, 1, 2, 23, 30, tzinfo=UTC)
 CASE = Case(

@@ -7,8 +7,8 @@ from collections import Counter
 from rich.console import Console
 from rich.text import Text
 
-from tcfuzz.crashers import Outcome
 from tcfuzz.escape import visible
+from tcfuzz.replay import Outcome
 from tcfuzz.session import ReplayedFile, TargetResult
 
 STYLES = {True: "bold red", False: "green"}
