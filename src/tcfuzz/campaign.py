@@ -258,10 +258,13 @@ class Campaign:
         if ranks.index(cell) > ranks.index(row.get(oracle, "-")):
             row[oracle] = cell
 
-    def failures(self, case: Case, oracle_id: str) -> list[Finding]:
-        """What one oracle finds in a case that no known bug explains; used while shrinking."""
+    def failures(self, case: Case, oracle_id: str, observation: Observation | None = None) -> list[Finding]:
+        """What one oracle finds in a case that no known bug explains; used while shrinking.
+
+        observation: of that case, where several oracles are asked and each call is to be made once.
+        """
         oracle = next((oracle for oracle in self._oracles if oracle.id == oracle_id), None)
-        verdict = None if oracle is None else oracle.judge(self.observe(case, thorough=True))
+        verdict = None if oracle is None else oracle.judge(observation or self.observe(case, thorough=True))
         if not isinstance(verdict, Fail):
             return []
         features = strategies.features_of(case, self.target.dialect)

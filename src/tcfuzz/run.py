@@ -88,8 +88,9 @@ class Run:
 
     def _tell_echoes(self, case: Case, *, shrunk: bool) -> None:
         """What other rules the small case breaks, too: found with it, and not once more in some larger case."""
+        observation = self.campaign.observe(case, thorough=True)
         for oracle in self.campaign.plan.oracles:
-            for finding in self.campaign.failures(case, oracle.id):
+            for finding in self.campaign.failures(case, oracle.id, observation):
                 bug = self.campaign.make_bug(case, finding, shrunk=shrunk, seed=self.seed)
                 self.campaign.seen(bug)
                 self.campaign.shrunk(bug)
