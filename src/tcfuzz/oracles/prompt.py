@@ -217,20 +217,28 @@ def reference_identical(observation: Observation) -> Verdict:
         return NotApplicable("no --reference")
     if (verdict := renderable(observation)) is not None:
         return verdict
-    case = observation.case
-    outcome = observation.render()
-    try:
-        expected = template(case.messages, case.tools, True, case.options)
-    except Exception as error:  # noqa: BLE001 - a template may raise anything
-        return NotApplicable(f"the reference template raised {type(error).__name__}", limit=True)
-    if not isinstance(outcome, Answer):
-        return no_answer(outcome)
-    if outcome.value == expected:
-        return Pass()
-    at = common_prefix(expected, outcome.value)
-    loss = f"The prompt differs from the reference template's from character {at} on."
-    finding = Finding("reference-identical", "renderer", "differs", loss, expected, outcome.value, path=f"prompt[{at}]")
+    finding = None
+    compared = False
+    for messages, prompt in ((observation.case.messages, True), (observation.with_reply, False)):
+        outcome = observation.render(messages, generation_prompt=prompt)
+        try:
+            expected = template(messages, observation.case.tools, prompt, observation.case.options)
+        except Exception:  # noqa: BLE001 - a template may raise anything; then it says nothing of this case
+            continue
+        if isinstance(outcome, Answer):
+            compared = True
+            finding = finding or _differs(expected, outcome.value)
+    if not compared:
+        return NotApplicable("the reference template or the target raised", limit=True)
     return fail(finding) or Pass()
+
+
+def _differs(expected: str, actual: str) -> Finding | None:
+    if actual == expected:
+        return None
+    at = common_prefix(expected, actual)
+    loss = f"The prompt differs from the reference template's from character {at} on."
+    return Finding("reference-identical", "renderer", "differs", loss, expected, actual, path=f"prompt[{at}]")
 
 
 @oracle(
