@@ -25,11 +25,22 @@ _PLAIN = re.compile(r"[a-z]{1,12}( [a-z]{1,12})?")
 _WORDS = tuple(first + second for second in ("", *string.ascii_lowercase) for first in string.ascii_lowercase)
 MOST_STEPS = 40
 """Values made smaller, one step at a time, in one case."""
+MOST_CUTS = 80
+"""Pieces tried to be cut out of one string."""
 
 
-def polished(case: Case, fails: Fails, *, own_tools: bool = False) -> Case:
-    """The case with every part gone or plain without which it still `fails`. `own_tools`: the user's, left alone."""
-    always = (_without_first_rounds, _without_calls, _without_texts, _with_plain_strings)
+def polished(case: Case, fails: Fails, *, still: Fails | None = None, own_tools: bool = False) -> Case:
+    """The case with every part gone or plain without which it still `fails`.
+
+    still: the same where it does not matter whether a step on the way is nastier in something else; own_tools: the
+    tools are the user's, and left alone.
+    """
+
+    def shorter(case: Case, fails: Fails) -> Case:
+        cut = _with_shorter_strings(case, still or fails)
+        return cut if cut == case or fails(cut) else _with_shorter_strings(case, fails)
+
+    always = (_without_first_rounds, _without_calls, _without_texts, shorter, _with_plain_strings)
     on_ours = (_without_tools, _with_plain_schemas, _with_smaller_values, _with_plain_names)
     for simpler in always if own_tools else (*always[:3], *on_ours, *always[3:]):
         case = simpler(case, fails)
@@ -226,6 +237,31 @@ def _with_plain_strings(case: Case, fails: Fails) -> Case:
             continue
         if value or not _beside_calls(case, path):  # nothing beside a call is as plain as can be
             case = _tried(case, path, next(words, "z"), fails)
+    return case
+
+
+def _with_shorter_strings(case: Case, fails: Fails) -> Case:
+    """Cut pieces out of every string that is no plain word: halves, quarters, down to single characters."""
+    declared = {text for tool in case.tools for text in strings_of(dict(tool.parameters or {}))}
+    for path, value in list(_texts(case_to_json(case))):
+        if isinstance(value, str) and not _PLAIN.fullmatch(value) and value not in declared:
+            case = _shortened(case, path, value, fails)
+    return case
+
+
+def _shortened(case: Case, path: Path, text: str, fails: Fails) -> Case:
+    tries, size = 0, len(text) // 2
+    while size and tries < MOST_CUTS:
+        at = 0
+        while at < len(text) and tries < MOST_CUTS:
+            shorter = text[:at] + text[at + size :]
+            tries += 1
+            changed = _tried(case, path, shorter, fails) if shorter else case
+            if changed is case:
+                at += size
+            else:
+                case, text = changed, shorter
+        size //= 2
     return case
 
 

@@ -111,8 +111,11 @@ class Run:
             best = best if found is None else (case, found)
             return found is not None
 
+        def still(case: Case) -> bool:
+            return not self._tired(2 * MOST_SHRINK_SECONDS) and self._again(case) is not None
+
         try:
-            polished(best[0], fails, own_tools=bool(self.campaign.plan.tools))
+            polished(best[0], fails, still=still, own_tools=bool(self.campaign.plan.tools))
         except TcfuzzError as error:
             raise Abort(error) from error
         return best
