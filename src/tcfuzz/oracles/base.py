@@ -105,6 +105,13 @@ def out_of_domain() -> NotApplicable:
     return NotApplicable("out of the format's domain", limit=True)
 
 
+def no_calls(observation: Observation) -> NotApplicable | None:
+    """Why a rule about a reply's calls says nothing about this case; None where it does."""
+    if observation.reply is None or not observation.reply.tool_calls:
+        return NotApplicable("no call")
+    return None if observation.in_domain else out_of_domain()
+
+
 __all__ = [
     "PARSE",
     "RENDER",
@@ -114,6 +121,7 @@ __all__ = [
     "fail",
     "failure_kind",
     "no_answer",
+    "no_calls",
     "oracle",
     "out_of_domain",
     "registry",

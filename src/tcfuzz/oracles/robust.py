@@ -9,7 +9,7 @@ from tcfuzz.case import Json, Message
 from tcfuzz.diff import as_json, message_difference, same
 from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Answer, Failed, Observation, Outcome
-from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, no_answer, oracle, out_of_domain
+from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, no_answer, no_calls, oracle
 
 SLOW_SECONDS = 2.0
 """Below that a text of 100 KB or less is read fast enough, however busy the machine is and whatever the curve is."""
@@ -101,10 +101,9 @@ def _seconds(observation: Observation, text: str) -> float:
 )
 def truncation(observation: Observation) -> Verdict:
     """A reply that hits the token limit must not delete `/home` when the model was about to say `/home/me/tmp`."""
-    if observation.reply is None or not observation.reply.tool_calls:
-        return NotApplicable("no call")
-    if not observation.in_domain or observation.emitted is None:
-        return out_of_domain()
+    if (verdict := no_calls(observation)) is not None:
+        return verdict
+    assert observation.reply is not None and observation.emitted is not None
     beside = (observation.reply.content or "") + (observation.reply.reasoning_content or "")
     if observation.dialect is not None and any(marker.text in beside for marker in observation.dialect.markers):
         return NotApplicable("markers beside the call: a cut may leave them as calls of their own")

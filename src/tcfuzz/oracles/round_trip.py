@@ -12,7 +12,7 @@ from tcfuzz.case import Case, Message, ToolCall
 from tcfuzz.diff import Difference, as_json, key_orders, message_difference, same
 from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Answer, Observation
-from tcfuzz.oracles.base import PARSE, RENDER, fail, no_answer, oracle, out_of_domain
+from tcfuzz.oracles.base import PARSE, RENDER, fail, no_answer, no_calls, oracle, out_of_domain
 
 BOTH = (PARSE, RENDER)
 
@@ -131,11 +131,9 @@ def describe(found: Difference) -> str:
 )
 def key_order(observation: Observation) -> Verdict:
     """A cached prompt is invalidated and the model sees its own calls rewritten when keys change places."""
-    if observation.reply is None or not observation.reply.tool_calls:
-        return NotApplicable("no call")
-    if not observation.in_domain or observation.reference is None:
-        return out_of_domain()
-    assert observation.dialect is not None
+    if (verdict := no_calls(observation)) is not None:
+        return verdict
+    assert observation.reply is not None and observation.reference is not None and observation.dialect is not None
     findings = []
     checked = False
     if observation.can("parse") and isinstance(outcome := observation.parse(observation.emitted or ""), Answer):
@@ -172,10 +170,9 @@ def _order(expected: Message, actual: Message, blame: Blame, text: str | None) -
 )
 def schema_valid(observation: Observation) -> Verdict:
     """An agent that validates arguments rejects a call that the model made rightly."""
-    if observation.reply is None or not observation.reply.tool_calls:
-        return NotApplicable("no call")
-    if not observation.in_domain or observation.emitted is None:
-        return out_of_domain()
+    if (verdict := no_calls(observation)) is not None:
+        return verdict
+    assert observation.reply is not None and observation.emitted is not None
     outcome = observation.parse(observation.emitted)
     if not isinstance(outcome, Answer):
         return no_answer(outcome)

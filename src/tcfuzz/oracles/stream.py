@@ -15,6 +15,8 @@ from tcfuzz.oracles.base import STREAM, fail, failure_kind, no_answer, oracle, o
 from tcfuzz.oracles.round_trip import describe
 
 Chunks = tuple[str, ...]
+EVERY_SPLIT_TO = 400
+"""Characters of a text that is split in two at every place, in one case of eight."""
 
 
 @oracle(
@@ -35,11 +37,17 @@ def stream_equals_whole(observation: Observation) -> Verdict:
     if not isinstance(whole, Answer):
         return no_answer(whole)
     atomic = _atoms(text, observation.dialect.special_tokens if observation.dialect else ())
-    for chunks in chunkings(text, atomic, observation.case.chunks, (4, 40) if observation.thorough else (4,)):
+    for chunks in chunkings(text, atomic, observation.case.chunks, _cuts(observation, text)):
         finding = _compare(observation, text, chunks, whole.value)
         if finding is not None:
             return fail(finding) or Pass()
     return Pass()
+
+
+def _cuts(observation: Observation, text: str) -> tuple[int, ...]:
+    """At how many places to split in two: a few, more in a thorough look, at every one in some cases of short texts."""
+    every = (len(text),) if len(text) <= EVERY_SPLIT_TO and sum(observation.case.chunks) % 8 == 0 else ()
+    return (4, 40, *every) if observation.thorough else (4, *every)
 
 
 def _whole(observation: Observation, text: str) -> Answer[Message] | Failed:
