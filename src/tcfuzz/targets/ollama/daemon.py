@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import hashlib
 import os
 import shlex
 import shutil
-import signal
-import socket
 import struct
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +17,8 @@ import httpx
 from tcfuzz.case import Json
 from tcfuzz.errors import TargetFailure, TargetUnavailable
 from tcfuzz.escape import visible
-from tcfuzz.targets.ollama import keeper, runner
+from tcfuzz.targets.ollama import runner
+from tcfuzz.targets.supervised import MAX_ANSWER, Supervised, free_port, own_folder, received, without_proxies
 
 START = 60.0
 """Seconds that a server may take until it answers."""
@@ -36,9 +28,6 @@ PORT_TRIES = 3
 """Another program may take a free port before the server does."""
 CONTEXT = 1 << 20
 """Tokens of context: no prompt is ever cut."""
-TAIL = 64 << 10
-MAX_ANSWER = 64 << 20
-_GOODBYE = 2.0
 _CRASHES = (b"panic: ", b"fatal error: ", b"SIGSEGV")
 
 
@@ -138,66 +127,27 @@ def _started(binary: Path) -> _Process:
 
 
 class _Process:
-    """A running server, its folder, and the end of its log."""
+    """A running server in its own folder."""
 
     def __init__(self, binary: Path) -> None:
-        self._owner = os.getpid()
-        self._log = b""
-        self._crashed = False
-        self._lifeline: int | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="tcfuzz-ollama-"))
         try:
-            program = _installed(binary, self.folder)
-            self._host = f"127.0.0.1:{_free_port()}"
-            self._popen = self._start(program)
+            with own_folder("tcfuzz-ollama-") as self.folder:
+                program = _installed(binary, self.folder)
+                host = f"127.0.0.1:{free_port()}"
+                environment = _environment(self.folder, host)
+                self._process = Supervised([str(program), "serve"], self.folder, environment, _CRASHES)
         except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
             raise TargetUnavailable(f"{binary} cannot be started as a server: {error.strerror or error}") from None
-        self.pid = self._popen.pid
-        self.url = f"http://{self._host}"
+        self.pid = self._process.pid
+        self.url = f"http://{host}"
         self.client = httpx.Client(base_url=self.url, trust_env=False)
-        self._drain = threading.Thread(target=self._keep_tail, daemon=True)
-        self._drain.start()
-        _living.add(self)
-
-    def _start(self, program: Path) -> subprocess.Popen[bytes]:
-        reading, self._lifeline = os.pipe()
-        command = [sys.executable, "-S", "-E", keeper.__file__, str(reading), str(self.folder), str(program), "serve"]
-        try:
-            return subprocess.Popen(
-                command, cwd=self.folder, env=_environment(self.folder, self._host), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=(reading,), start_new_session=True,
-            )  # fmt: skip
-        except OSError:
-            self._hang_up()
-            raise
-        finally:
-            os.close(reading)
-
-    def _keep_tail(self) -> None:
-        assert self._popen.stdout is not None
-        with self._popen.stdout as pipe:
-            while data := os.read(pipe.fileno(), 65536):
-                if self._crashed:
-                    # The first line says what it died of, the rest are the stacks of all goroutines.
-                    self._log = (self._log + data)[: 2 * TAIL]
-                    continue
-                self._log = (self._log + data)[-TAIL:]
-                self._crashed = any(sign in self._log for sign in _CRASHES)
 
     def wait(self) -> None:
         """Until it answers. Raises TargetUnavailable with its last line."""
-        deadline = time.monotonic() + START
-        while time.monotonic() < deadline:
-            if self._popen.poll() is not None:
-                status, output = self.end()
-                raise TargetUnavailable(f"the Ollama server ended before it answered ({status}): {output}")
-            with contextlib.suppress(httpx.TransportError):
-                if self.client.get("/api/version", timeout=1.0).status_code == 200:
-                    return
-            time.sleep(0.02)
-        output = self._last_words()
-        raise TargetUnavailable(f"the Ollama server did not answer within {START:.0f} s: {output}")
+        self._process.wait(
+            lambda: self.client.get("/api/version", timeout=1.0).status_code == 200,
+            START, "the Ollama server", self._last_words,
+        )  # fmt: skip
 
     def create(self, name: str, settings: Mapping[str, Json]) -> None:
         """Make a model and have it loaded. Raises TargetUnavailable, one line."""
@@ -227,61 +177,24 @@ class _Process:
         fresh.replace(self.folder / "speech")
 
     def post(self, path: str, body: Mapping[str, Json], timeout: float) -> httpx.Response:
-        """See `Daemon`. `timeout` is for all of it: a stream that goes on for ever ends, too."""
-        deadline = time.monotonic() + timeout
-        with self.client.stream("POST", path, json=body, timeout=timeout) as answer:
-            pieces, size = [], 0
-            for piece in answer.iter_bytes():
-                pieces.append(piece)
-                size += len(piece)
-                if size > MAX_ANSWER:
-                    raise OverflowError
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("")
-        return httpx.Response(answer.status_code, content=b"".join(pieces))
+        """See `Daemon`."""
+        return received(self.client, path, body, timeout)
 
     def end(self) -> tuple[str, str]:
         """How it ended, or that it hung up, and what it said last."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(_GOODBYE)
-        code = self._popen.poll()
-        self.kill()
-        self._drain.join(_GOODBYE)
-        return ("hang-up" if code is None else _status(code)), self._last_words()
+        self.client.close()
+        return self._process.end(), self._last_words()
 
     def _last_words(self) -> str:
         """The line that says what it died of, or else the last of its log."""
-        lines = [line.strip() for line in self._log.decode("utf-8", "replace").splitlines() if line.strip()]
+        lines = self._process.log()
         crashes = [line for line in lines if line.startswith(("panic: ", "fatal error: "))]
         return visible((crashes or lines[-1:] or ["it said nothing"])[0])[:500]
 
     def kill(self) -> None:
         """End it and what it started, remove its folder, and wait until it is gone."""
-        _living.discard(self)
-        if self._owner != os.getpid():
-            return  # a fork of ours: the process is not its to end
         self.client.close()
-        self._hang_up()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(_GOODBYE)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._popen.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _hang_up(self) -> None:
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
-
-
-def _status(code: int) -> str:
-    if code < 0:
-        return signal.Signals(-code).name
-    with contextlib.suppress(ValueError):
-        if code > 128:
-            return signal.Signals(code - 128).name
-    return f"exit {code}"
+        self._process.kill()
 
 
 def _installed(binary: Path, folder: Path) -> Path:
@@ -303,9 +216,7 @@ def _installed(binary: Path, folder: Path) -> Path:
 
 def _environment(folder: Path, host: str) -> dict[str, str]:
     """None of the user's own Ollama settings, nothing of theirs read or written, nothing fetched."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OLLAMA_", "LLAMA_", "GGML_"))}
-    proxies = {name for name in kept if name.lower().endswith("_proxy")}
-    return {key: value for key, value in kept.items() if key not in proxies} | {
+    return without_proxies(("OLLAMA_", "LLAMA_", "GGML_")) | {
         "HOME": str(folder / "home"),
         "OLLAMA_HOST": host,
         "OLLAMA_MODELS": str(folder / "models"),
@@ -319,13 +230,6 @@ def _environment(folder: Path, host: str) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _tiny_model() -> bytes:
     """The smallest GGUF file that a server takes: an architecture and one number."""
     key, architecture, tensor = b"general.architecture", b"llama", b"s.dummy"
@@ -336,11 +240,3 @@ def _tiny_model() -> bytes:
 
 
 TINY_MODEL = _tiny_model()
-
-_living: weakref.WeakSet[_Process] = weakref.WeakSet()
-
-
-@atexit.register
-def _end_all() -> None:
-    for process in list(_living):
-        process.kill()
