@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tcfuzz.errors import UsageError
-from tcfuzz.targets.llama_cpp.gguf_file import import_gguf
+from tcfuzz.targets.llama_cpp.gguf_file import import_gguf, read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,6 +151,20 @@ def vocabulary(special: Sequence[str], control: Sequence[str], bos: str, eos: st
         eos=eos,
         stop=stop,
     )
+
+
+def template_of(path: Path) -> str | None:
+    """A model's chat template, that for tools where it has two. Raises UsageError for what is no GGUF model."""
+    return read(path).template
+
+
+def special_tokens_of(path: Path) -> Vocabulary:
+    """The special tokens of a real model. Raises UsageError for what is no GGUF model, or names no end of a text."""
+    said = read(path)
+    end = said.eos or said.stop
+    if not end:
+        raise UsageError(f"{path}: the model names no token that ends a text: give its template as a .jinja file")
+    return vocabulary(said.plain, said.control, said.bos, end, said.stop if said.eos else "")
 
 
 def user_content(vocabulary: Vocabulary, text: str, stop: str, tail: str, delay: int) -> str | None:
