@@ -47,6 +47,7 @@ from tcfuzz.session import (
     read_tools,
     settled,
 )
+from tcfuzz.targets.llama_cpp import build as llama_cpp
 from tcfuzz.targets.ollama import releases
 
 EXAMPLES = """\
@@ -281,6 +282,39 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+# -- build -------------------------------------------------------------------------------------------------------------
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    program = llama_cpp.found(arguments.build)
+    if program is not None:
+        print(f"build {arguments.build} of llama-server is there already: {visible(str(program))}")
+    else:
+        program = _built(arguments.build)
+        print(f"build {arguments.build} of llama-server: {visible(str(program))}")
+    other = "" if arguments.build == llama_cpp.DEFAULT_BUILD else f" --server-build {arguments.build}"
+    print(f"next: tcfuzz target llama-cpp{other} --template FILE.jinja")
+    return 0
+
+
+def _built(number: int) -> Path:
+    """Build it with its steps on stderr: in one line of a terminal, else a line for each kind of step."""
+    console = Console(stderr=True, highlight=False)
+    head = f"llama-server b{number}: "
+    if console.is_terminal:
+        with console.status(escape(head)) as status:
+            return llama_cpp.build(number, lambda step: status.update(escape(head + step)))
+    told: set[str] = set()
+
+    def tell(step: str) -> None:
+        kind = step.partition(" [")[0]
+        if kind not in told:
+            told.add(kind)
+            print(head + kind, file=sys.stderr, flush=True)
+
+    return llama_cpp.build(number, tell)
+
+
 # -- list, doctor ------------------------------------------------------------------------------------------------------
 
 
@@ -380,6 +414,16 @@ def _replay_help() -> str:
 
 
 def _add_others(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("build", help="build what a target needs, once", description=_build_help())
+    command.add_argument("what", metavar="WHAT", choices=["llama-server"], help="llama-server")
+    command.add_argument(
+        "--build",
+        metavar="N",
+        type=_server_build,
+        default=llama_cpp.DEFAULT_BUILD,
+        help=f"another build of llama.cpp (default {llama_cpp.DEFAULT_BUILD})",
+    )
+    command.set_defaults(run=_build)
     command = commands.add_parser("show", help="show one crasher side by side")
     command.add_argument("path", metavar="CRASHER", type=Path)
     command.set_defaults(run=_show)
@@ -388,6 +432,20 @@ def _add_others(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.set_defaults(run=_list)
     command = commands.add_parser("doctor", help="which targets can run here, and how to get the others")
     command.set_defaults(run=_doctor)
+
+
+def _build_help() -> str:
+    return (
+        "Fetches llama.cpp's source and builds its server into the cache, which takes minutes. Needs a C++ compiler, "
+        "and CMake and Ninja, which the extra tcfuzz[llama-cpp] has."
+    )
+
+
+def _server_build(text: str) -> int:
+    try:
+        return llama_cpp.number(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> int:

