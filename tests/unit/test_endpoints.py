@@ -14,9 +14,10 @@ from tcfuzz.errors import TargetFailure
 from tcfuzz.finding import Fail, NotApplicable, Pass
 from tcfuzz.observation import Observation
 from tcfuzz.schedule import Budget, Plan
+from tcfuzz.targets import interfaces
+from tcfuzz.targets.interfaces import Chat
 from tcfuzz.targets.local import LocalTarget
-from tcfuzz.targets.ollama import interfaces
-from tcfuzz.targets.ollama.interfaces import INTERFACES, Chat
+from tcfuzz.targets.ollama.interfaces import INTERFACES
 from tcfuzz.targets.ollama.runner import REPEATS, speech, without_runs
 
 ORACLE = oracles.get("endpoints-agree")
@@ -259,7 +260,7 @@ def test_every_protocol_is_asked_in_its_own_shape():
         Message("system", "Be kind."), Message("user", "Hi"), replace(REPLY, tool_calls=(replace(CALL, id="call_7"),)),
         Message("tool", "Done.", tool_call_id="call_7", name="act"), Message("user", "More"),
     )  # fmt: skip
-    bodies = {one.name: one.body(Chat("model", history, TOOLS, False)) for one in INTERFACES}
+    bodies = {one.name: one.body(Chat("model", history, TOOLS, False, "reasoning")) for one in INTERFACES}
     assert [body["stream"] for body in bodies.values()] == [False, True] * 4
     assert bodies["/api/chat"]["think"] is False
     assert bodies["/v1/chat/completions"]["reasoning_effort"] == "none"

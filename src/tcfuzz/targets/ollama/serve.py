@@ -11,10 +11,12 @@ import httpx
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.errors import TargetFailure, TargetUnavailable
+from tcfuzz.targets import interfaces
 from tcfuzz.targets.base import Delta, Turn
-from tcfuzz.targets.ollama import go, interfaces
+from tcfuzz.targets.interfaces import Chat, Interface
+from tcfuzz.targets.ollama import go
 from tcfuzz.targets.ollama.daemon import Daemon
-from tcfuzz.targets.ollama.interfaces import INTERFACES, Chat, Interface
+from tcfuzz.targets.ollama.interfaces import INTERFACES, ask_chat, chat_deltas
 from tcfuzz.targets.ollama.models import Pair
 from tcfuzz.targets.ollama.target import OllamaTarget, Setup
 
@@ -64,7 +66,7 @@ class EndToEndTarget(OllamaTarget):
     def stream_in(self, turn: Turn, chunks: Sequence[str]) -> list[list[Delta]]:
         """See `Converses`. Which chunk a delta came after cannot be told: all of them stand at the end."""
         self._model.say(self._said(turn, chunks))
-        return [*([] for _ in chunks), interfaces.chat_deltas(self._asked(_STREAMED, turn))]
+        return [*([] for _ in chunks), chat_deltas(self._asked(_STREAMED, turn))]
 
     def answers(self, turn: Turn, chunks: Sequence[str]) -> Mapping[str, Message]:
         """See `Endpoints`. An interface that gave no message has one of the role `error`, which says what it did."""
@@ -126,7 +128,7 @@ class Model:
 
     def chat(self, messages: Sequence[Message], tools: Sequence[Tool], think: Json) -> Chat:
         """What is asked of it: tools only where it takes any, for others are refused."""
-        return Chat(self.name, messages, tools if self._takes_tools else (), think)
+        return Chat(self.name, messages, tools if self._takes_tools else (), think, "reasoning")
 
     def say(self, chunks: Sequence[str]) -> None:
         """What it says from now on."""
@@ -147,7 +149,7 @@ class Model:
         self, messages: Sequence[Message], tools: Sequence[Tool], think: Json, *, as_string: bool = False
     ) -> str:
         """See `Prompts`."""
-        ask = interfaces.ask_completions if as_string else interfaces.ask_chat
+        ask = interfaces.ask_completions if as_string else ask_chat
         body = {**ask(self.chat(messages, tools, think)), "stream": False, "_debug_render_only": True}
         answer = self.post("/v1/chat/completions" if as_string else "/api/chat", body)
         info = answer.json().get("_debug_info")
