@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tcfuzz.targets.llama_cpp import build
 from tests.llama_source import CMAKE, left, needs_compiler, release, settings
-from tests.program import run, start
+from tests.program import environment, run, start
 
 pytestmark = needs_compiler
 
@@ -51,6 +54,25 @@ def test_another_build_stands_beside_it(tmp_path: Path) -> None:
     assert ran.out.endswith("next: tcfuzz target llama-cpp --server-build 9310 --template FILE.jinja\n")
     programs = [tmp_path / "cache" / "llama.cpp" / name / "llama-server" for name in ("b9310", "b11434")]
     assert [build.version(program) for program in programs] == ["b9310", "b11434"]
+
+
+def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
+    release(tmp_path / "index", 11434)
+    ours, theirs = os.openpty()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tcfuzz", "build", "llama-server"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs,
+        env=environment(**settings(tmp_path / "index", tmp_path), TERM="xterm"),
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # what a terminal's end is on Linux
+        while said := os.read(ours, 4096):
+            shown += said
+    os.close(ours)
+    out, _ = program.communicate(timeout=60)
+    assert program.returncode == 0
+    assert out.startswith(b"build 11434 of llama-server: ")
+    assert re.search(rb"llama-server b11434: compiling \[(2/2|100%)\]", shown)
 
 
 def test_a_failed_compile_names_the_last_error_and_the_log(tmp_path: Path) -> None:

@@ -267,8 +267,9 @@ def test_a_cache_that_cannot_be_written_is_one_line(home: Path, capsys: pytest.C
 @needs_compiler
 def test_no_compiler_on_the_machine_is_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tools(home, "cmake", "ninja")
-    release(home / "index", 11434)
-    assert failed(capsys, 3) == "no C++ compiler: install g++ or clang, then tcfuzz build llama-server"
+    release(home / "index", 9310)
+    said = "no C++ compiler: install g++ or clang, then tcfuzz build llama-server --build 9310"
+    assert failed(capsys, 3, "--build", "9310") == said
     assert left(home) == []
 
 

@@ -132,8 +132,13 @@ def _given(program: Path) -> Path:
 def _built(number: int) -> Path:
     program = found(number)
     if program is None:
-        raise TargetUnavailable(f"build {number} of {PROGRAM} is not there: type {BUILD_COMMAND} --build {number}")
+        raise TargetUnavailable(f"build {number} of {PROGRAM} is not there: type {_command(number)}")
     return program
+
+
+def _command(number: int) -> str:
+    """What to type to have a build."""
+    return BUILD_COMMAND if number == DEFAULT_BUILD else f"{BUILD_COMMAND} --build {number}"
 
 
 def _is_program(path: Path) -> bool:
@@ -164,7 +169,7 @@ def build(number: int, tell: Tell) -> Path:
     cmake = _tool("cmake")
     if cmake is None:
         raise TargetUnavailable(f"there is no CMake to build llama.cpp's build {number} with: type {INSTALL}")
-    with _ending(), cache.building(_place(number)) as stage, _scratch() as scratch:
+    with _ending(), cache.building(_place(number)) as stage, _scratch(number) as scratch:
         job = _Job(number, scratch, tell)
         made = _compile(job, cmake, _fetch(job))
         shutil.copy2(made, stage / PROGRAM)
@@ -173,18 +178,18 @@ def build(number: int, tell: Tell) -> Path:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
+def _scratch(number: int) -> Iterator[Path]:
     """A folder for all that is not kept: what the programs leave lying about, too."""
     try:
         with tempfile.TemporaryDirectory(prefix="tcfuzz-", ignore_cleanup_errors=True) as name:
             yield Path(name)
     except OSError as error:
-        raise _no_room(error.strerror or str(error)) from None
+        raise _no_room(number, error.strerror or str(error)) from None
 
 
-def _no_room(why: str) -> TargetUnavailable:
+def _no_room(number: int, why: str) -> TargetUnavailable:
     places = f"the temporary folder ({tempfile.gettempdir()}) and the cache folder ({cache.folder()})"
-    return TargetUnavailable(f"{why}: make room in {places}, then type {BUILD_COMMAND}")
+    return TargetUnavailable(f"{why}: make room in {places}, then type {_command(number)}")
 
 
 @contextlib.contextmanager
@@ -250,7 +255,7 @@ class _Job:
         """The one line for it, with the log written where that can be."""
         full = "No space left on device"
         if any(full.lower() in line.lower() for line in self.lines):
-            return _no_room(full)
+            return _no_room(self.number, full)
         line = f"{doing} {self.what} failed: {reason.replace(f'{self.scratch}/', '')}"
         try:
             self.log.write_text("".join(f"{said}\n" for said in self.lines), "utf-8", errors="replace")
@@ -303,7 +308,7 @@ def _not_fetched(job: _Job) -> UsageError | TargetUnavailable:
     if any(sign in output for sign in _NO_NETWORK):
         return TargetUnavailable(
             f"the source of {job.what} cannot be fetched: the package index does not answer; "
-            f"pip's settings name it (pip config list); then type {BUILD_COMMAND}"
+            f"pip's settings name it (pip config list); then type {_command(job.number)}"
         )
     listed = re.search(rf"requirement {PACKAGE}==.*\(from versions: (.*)\)", output)
     if listed and listed[1] != "none":
@@ -403,7 +408,7 @@ def _not_configured(job: _Job) -> TargetUnavailable:
     if "or higher is required" in output and "You are running version" in output:
         return TargetUnavailable(f"this CMake is too old to build {job.what} with: type {INSTALL}")
     if _NO_COMPILER.search(output):
-        return TargetUnavailable(f"no C++ compiler: install g++ or clang, then {BUILD_COMMAND}")
+        return TargetUnavailable(f"no C++ compiler: install g++ or clang, then {_command(job.number)}")
     return job.failed("configuring", _reason(job.lines))
 
 
