@@ -39,12 +39,14 @@ Tell = Callable[[str], None]
 
 LEFT_OUT = frozenset({"benches", "docs", "media", "models", "tests"})
 """Folders of the source that no server is built from: two thirds of it."""
+TEMPLATES = PurePosixPath("models", "templates")
+"""Where the source has chat templates of real models, which are kept beside the server."""
 OPTIMISE = "-O1 -DNDEBUG"
-"""A third of the time of -O3 to build, and as fast with a model of one layer."""
+"""Enough for a model of one layer, and built sooner than with the -O3 that CMake would take."""
 SWITCHED_OFF = (
-    "BUILD_SHARED_LIBS", "LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_BUILD_UI", "LLAMA_BUILD_APP",
-    "LLAMA_OPENSSL", "LLAMA_CURL", "LLAMA_BUILD_MTMD", "GGML_NATIVE", "GGML_OPENMP", "GGML_LLAMAFILE",
-    "GGML_CPU_REPACK", "GGML_METAL", "GGML_BLAS", "GGML_ACCELERATE",
+    "BUILD_SHARED_LIBS", "LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_BUILD_UI", "LLAMA_BUILD_WEBUI",
+    "LLAMA_BUILD_APP", "LLAMA_BUILD_MTMD", "LLAMA_OPENSSL", "LLAMA_CURL", "GGML_NATIVE", "GGML_OPENMP",
+    "GGML_LLAMAFILE", "GGML_CPU_REPACK", "GGML_METAL", "GGML_BLAS", "GGML_ACCELERATE",
 )  # fmt: skip
 """CMake's options that are set to OFF; those that a build does not know change nothing."""
 
@@ -173,6 +175,7 @@ def build(number: int, tell: Tell) -> Path:
         job = _Job(number, scratch, tell)
         made = _compile(job, cmake, _fetch(job))
         shutil.copy2(made, stage / PROGRAM)
+        _keep_templates(job, stage)
     job.log.unlink(missing_ok=True)  # of a former attempt that failed
     return _place(number) / PROGRAM
 
@@ -343,9 +346,24 @@ def _unpack(job: _Job, archive: Path) -> Path:
 
 def _wanted(member: tarfile.TarInfo, to: str) -> tarfile.TarInfo | None:
     parts = PurePosixPath(member.name).parts[1:]
-    if parts[:1] != ("llama.cpp",) or LEFT_OUT.intersection(parts[1:2]):
+    kept = parts[1:3] == TEMPLATES.parts or not LEFT_OUT.intersection(parts[1:2])
+    if parts[:1] != ("llama.cpp",) or not kept:
         return None
     return tarfile.data_filter(member, to)
+
+
+def _keep_templates(job: _Job, stage: Path) -> None:
+    for folder in (job.scratch / "source").glob(f"*/llama.cpp/{TEMPLATES}"):
+        shutil.copytree(folder, stage / "templates", copy_function=shutil.copy)
+
+
+def template(name: str) -> Path | None:
+    """The chat template of that name, with its suffix or without, that came with a build in the cache."""
+    for number in dict.fromkeys((DEFAULT_BUILD, *_numbers())):
+        for path in (_place(number) / "templates" / name, _place(number) / "templates" / f"{name}.jinja"):
+            if path.is_file():
+                return path
+    return None
 
 
 # -- the program -------------------------------------------------------------------------------------------------------
