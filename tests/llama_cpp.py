@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import subprocess
@@ -21,6 +22,7 @@ from tcfuzz.targets.supervised import free_port
 REQUIRE = "TCFUZZ_REQUIRE_LLAMA_CPP"
 """With this variable set to 1, tests run without a server, too, and fail."""
 NO_SERVER = f"no llama-server on this machine: {build.BUILD_COMMAND}"
+NO_GGUF = f"no package to write llama.cpp's models with: {build.INSTALL}"
 TEMPLATES = Path(__file__).parents[2] / "shared" / "templates"
 _HEALTH_EVERY = 0.02
 
@@ -41,6 +43,9 @@ def _skips() -> bool:
     return False
 
 
+needs_gguf = pytest.mark.skipif(
+    importlib.util.find_spec("gguf") is None and os.environ.get(REQUIRE) != "1", reason=NO_GGUF
+)
 needs_server = pytest.mark.skipif(_skips(), reason=NO_SERVER)
 
 

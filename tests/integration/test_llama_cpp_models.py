@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from tcfuzz.targets.llama_cpp.models import Vocabulary, user_content, vocabulary, write_eos, write_parrot
-from tests.llama_cpp import needs_server, posted, serving, streamed, template
+from tests.llama_cpp import needs_gguf, needs_server, posted, serving, streamed, template
 
-pytestmark = needs_server
+pytestmark = [needs_server, needs_gguf]
 
 DELAY = 512
 MARK = "Words0of0the0user"
@@ -253,6 +253,30 @@ def test_the_parrot_is_exact_in_contexts_twice_as_long(delay: int, attention: st
             seen = prompt[:length]
             answer = posted(client, "/completion", {"prompt": seen, **request})
             assert answer["tokens"] == until(ends, seen[-delay:][:40])
+
+
+ENDS = (
+    "<|eot_id|> <|im_end|> <end_of_turn> <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <eos>"
+    " <end_of_utterance> <turn|> <｜end▁of▁sentence｜> [e~[ <|fim_pad|> <|repo_name|> <|file_sep|> <|end|>"
+)
+MORE = {
+    "by name": vocabulary(_names("a <b> <|c|>"), _names(f"{ENDS} <|system|>"), "<s>", "<x>"),
+    "as plain ones": vocabulary(_names(ENDS), (), "<s>", "<x>", "<y>"),
+    "harmony": vocabulary((), _names("<|call|> <|end|>"), "<|start|>", "<|return|>"),
+    "solar": vocabulary((), _names("<|calls|> <|flush|> <|end|>"), "<|start|>", "<x>"),
+    "gemma": vocabulary((), _names("<|tool_response> </s>"), "<bos>", "<eos>"),
+}
+
+
+@pytest.mark.parametrize("words", [*MORE.values(), *FORMATS.values()], ids=[*MORE, *FORMATS])
+def test_an_answer_ends_at_the_tokens_that_are_told_to_end_it(words: Vocabulary, tmp_path: Path) -> None:
+    delay = 4
+    write_parrot(tmp_path / "parrot.gguf", words, delay)
+    with serving(tmp_path / "parrot.gguf") as client:
+        for token, number in words.ids.items():
+            prompt = [number] + [ord(".")] * (delay - 1)
+            answer = posted(client, "/completion", {"prompt": prompt, "temperature": 0, "n_predict": 1})
+            assert (answer["stop_type"] == "eos") == (token in words.ends), token
 
 
 def until(ends: set[int], numbers: list[int]) -> list[int]:

@@ -79,7 +79,8 @@ def _said(path: Path, reader: _Reader) -> ModelFile:
     if version not in _VERSIONS:
         raise _no_model(path, f"its version is {version}")
     facts = reader.facts()
-    tokens, types = facts.get(_TOKENS, ()), facts.get(_TYPES, ())
+    tokens, types = _tokens(facts), facts.get(_TYPES, ())
+    types = types if isinstance(types, tuple) else ()
     if len(types) > len(tokens):
         raise _no_model(path, "it has fewer tokens than types of tokens")
     by_type = {
@@ -94,9 +95,15 @@ def _said(path: Path, reader: _Reader) -> ModelFile:
     return ModelFile(template, control, by_type[_PLAIN], bos, eos, "" if stop == eos else stop)
 
 
+def _tokens(facts: Mapping[str, Any]) -> list[_Place]:
+    """Where all tokens are; none in a file that has no list of strings there."""
+    tokens = facts.get(_TOKENS)
+    return tokens if isinstance(tokens, list) else []
+
+
 def _with_role(reader: _Reader, facts: Mapping[str, Any], role: str) -> str:
     """The token with a role, or nothing."""
-    tokens, number = facts.get(_TOKENS, ()), facts.get(f"tokenizer.ggml.{role}_token_id")
+    tokens, number = _tokens(facts), facts.get(f"tokenizer.ggml.{role}_token_id")
     return reader.at(tokens[number]) if isinstance(number, int) and 0 <= number < len(tokens) else ""
 
 
