@@ -31,9 +31,10 @@ def test_a_server_is_built_once(tmp_path: Path) -> None:
     )  # fmt: skip
     steps = ("fetching the source", "unpacking", "configuring", "compiling")
     assert ran.err.splitlines() == [f"llama-server b11434: {step}" for step in steps]
-    # Only the program stays; it knows its number, and the flags have reached it.
+    # Only the program and the templates stay; it knows its number, and the flags have reached it.
+    place = "cache/llama.cpp/b11434"
     assert left(tmp_path) == [
-        "cache/llama.cpp", "cache/llama.cpp/b11434", "cache/llama.cpp/b11434/llama-server",
+        "cache/llama.cpp", place, f"{place}/llama-server", f"{place}/templates", f"{place}/templates/one.jinja",
     ]  # fmt: skip
     assert build.version(program) == "b11434"
     said = subprocess.run([program], capture_output=True, text=True, check=True).stderr

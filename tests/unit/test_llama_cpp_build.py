@@ -88,6 +88,19 @@ def test_a_named_build_that_is_not_there_is_not_replaced(home: Path) -> None:
         build.choose(None, 9310)
 
 
+def test_a_template_is_found_in_the_default_build_first(home: Path) -> None:
+    assert build.template("one") is None
+    for number in (9310, 11434, 99999):
+        folder = cached(home, number).parent / "templates"
+        folder.mkdir()
+        (folder / f"only-{number}.jinja").write_text("x")
+        (folder / "one.jinja").write_text("x")
+    cache = home / "cache" / "llama.cpp"
+    assert build.template("one") == build.template("one.jinja") == cache / "b11434" / "templates" / "one.jinja"
+    assert build.template("only-9310") == cache / "b9310" / "templates" / "only-9310.jinja"
+    assert build.template("two") is None
+
+
 def test_a_given_server_must_be_a_program(home: Path) -> None:
     (home / "text").write_text("x")
     for given, said in (("none", "no such file"), ("text", "no program that can be"), ("tools", "no program that can")):
@@ -228,10 +241,11 @@ def test_a_package_of_something_else_is_one_line(
 
 
 def test_only_what_a_server_is_built_from_is_unpacked(home: Path) -> None:
-    archive = release(home / "index", 11434, {"models/a.jinja": "x", "docs/b.md": "x", "common/models/c.cpp": "x"})
+    others = ("models/a.gguf", "models/templates/a.jinja", "docs/templates/b.md", "common/models/c.cpp")
+    archive = release(home / "index", 11434, dict.fromkeys(others, "x"))
     source = build._unpack(build._Job(11434, home, print), archive)
     files = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
-    assert files == ["CMakeLists.txt", "common/models/c.cpp", "server.cpp"]
+    assert files == ["CMakeLists.txt", "common/models/c.cpp", "models/templates/a.jinja", "server.cpp"]
     assert sorted(path.name for path in source.parent.iterdir()) == ["llama.cpp"]
 
 
