@@ -279,6 +279,18 @@ def test_an_answer_ends_at_the_tokens_that_are_told_to_end_it(words: Vocabulary,
             assert (answer["stop_type"] == "eos") == (token in words.ends), token
 
 
+def test_the_parrot_knows_thousands_of_tokens(tmp_path: Path) -> None:
+    words = vocabulary([f"<{number}>" for number in range(5000)], (), "<s>", "</s>")
+    write_parrot(tmp_path / "parrot.gguf", words, 1000)
+    with serving(tmp_path / "parrot.gguf", context=8192) as client:
+        for first in range(0, words.size - 1000, 1000):
+            prompt = [number for number in range(first, first + 1000) if number not in map(words.ids.get, words.ends)]
+            padding = [ord(".")] * (1000 - len(prompt))
+            request = {"temperature": 0, "n_predict": len(prompt), "return_tokens": True}
+            answer = posted(client, "/completion", {"prompt": prompt + padding, **request})
+            assert answer["tokens"] == prompt
+
+
 def until(ends: set[int], numbers: list[int]) -> list[int]:
     """All of the tokens up to one that ends an answer, and that one."""
     end = next((at for at, number in enumerate(numbers) if number in ends), len(numbers))

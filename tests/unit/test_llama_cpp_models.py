@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcfuzz.errors import UsageError
+from tcfuzz.targets.llama_cpp import models
 from tcfuzz.targets.llama_cpp.models import (
     BYTES,
     Vocabulary,
@@ -160,8 +161,20 @@ def test_a_file_holds_what_gguf_s_own_reader_finds(tmp_path: Path) -> None:
     assert fact("tokenizer.ggml.token_type")[BYTES:] == [3, 3, 3, 4, 4]
     assert fact("tokenizer.ggml.eos_token_id") == WORDS.ids["<|im_end|>"]
     assert not fact("tokenizer.ggml.add_bos_token")
-    codes = next(tensor.data for tensor in reader.tensors if tensor.name == "token_embd.weight")
-    assert len({row.tobytes() for row in codes}) == WORDS.size
+
+
+@needs_gguf
+def test_no_two_tokens_have_one_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_HEAD", 16)  # half of the size: so many tokens then share some hashes
+    write_parrot(tmp_path / "model.gguf", vocabulary([f"<{n}>" for n in range(1000)], (), "<s>", "</s>"), 512)
+    assert len({row.tobytes() for row in codes_in(tmp_path / "model.gguf")}) == BYTES + 1002
+
+
+def codes_in(path: Path) -> Any:
+    """The embedding of all tokens."""
+    from gguf import GGUFReader
+
+    return next(tensor.data for tensor in GGUFReader(path).tensors if tensor.name == "token_embd.weight")
 
 
 @needs_gguf

@@ -206,7 +206,7 @@ def write_parrot(path: Path, vocabulary: Vocabulary, delay: int, template: str |
     import numpy as np
 
     width = _HEAD + 1  # a token's code, and a one that query and key are made of
-    codes = np.array([_code(token) for token in _texts(vocabulary)], np.float32)
+    codes = np.array(_codes(_texts(vocabulary)), np.float32)
     weights = _silent(vocabulary, width, _HEAD)
     weights["token_embd"] = np.hstack([codes, np.ones((vocabulary.size, 1), np.float32)])
     weights["output"][:, :_HEAD] = codes
@@ -237,14 +237,23 @@ def _query(distance: int) -> Floats:
     return query.astype(np.float32)
 
 
-def _code(token: bytes) -> list[int]:
-    """A token's code: as many ones and minus ones as the head has numbers."""
-    bits = int.from_bytes(hashlib.sha256(token).digest()[: _HEAD // 8], "big")
-    return [1 if bits >> place & 1 else -1 for place in range(_HEAD)]
+def _codes(tokens: Iterable[bytes]) -> list[list[int]]:
+    """A code for each token, no two the same: as many ones and minus ones as the head has numbers."""
+    numbers: dict[int, None] = {}
+    for token in tokens:
+        code = _hash(token)
+        while code in numbers:
+            code = _hash(token := token + b"\xff")
+        numbers[code] = None
+    return [[1 if code >> place & 1 else -1 for place in range(_HEAD)] for code in numbers]
+
+
+def _hash(token: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(token).digest()[: _HEAD // 8], "big")
 
 
 def _texts(vocabulary: Vocabulary) -> list[bytes]:
-    """What each token stands for; a special token and a byte never have the same."""
+    """What each token stands for, with a byte that no text has behind special tokens: `a` may be one, too."""
     return [bytes([each]) for each in range(BYTES)] + [token.encode() + b"\xff" for token in vocabulary.special]
 
 
