@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tcfuzz.targets.llama_cpp.models import Vocabulary, user_content, vocabulary, write_eos, write_parrot
+from tcfuzz.targets.llama_cpp.models import BYTES, Vocabulary, user_content, vocabulary, write_eos, write_parrot
 from tests.llama_cpp import needs_gguf, needs_server, posted, serving, streamed, template
 
 pytestmark = [needs_server, needs_gguf]
@@ -244,8 +244,9 @@ def continued(text: str) -> dict[str, Any]:
 def test_the_parrot_is_exact_in_contexts_twice_as_long(delay: int, attention: str, tmp_path: Path) -> None:
     words = FORMATS[QWEN3]
     write_parrot(tmp_path / "parrot.gguf", words, delay)
-    sample = hashlib.shake_256(b"any tokens").digest(4 * delay)
-    prompt = [int.from_bytes(sample[at : at + 2], "big") % words.size for at in range(0, 4 * delay, 2)]
+    sample = hashlib.shake_256(b"any tokens").digest(2 * delay)
+    letters = [*range(ord("!"), ord("~")), *words.ids.values()]
+    prompt = [letters[byte % len(letters)] for byte in sample]
     ends = {words.ids[token] for token in words.ends}
     request = {"temperature": 0, "n_predict": 40, "return_tokens": True}
     with serving(tmp_path / "parrot.gguf", context=2 * delay + 64, fa=attention) as client:
@@ -257,7 +258,7 @@ def test_the_parrot_is_exact_in_contexts_twice_as_long(delay: int, attention: st
 
 ENDS = (
     "<|eot_id|> <|im_end|> <end_of_turn> <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <eos>"
-    " <end_of_utterance> <turn|> <｜end▁of▁sentence｜> [e~[ <|fim_pad|> <|repo_name|> <|file_sep|> <|end|>"
+    " <end_of_utterance> <turn|> <｜end▁of▁sentence｜> <|fim_pad|> <|repo_name|> <|file_sep|> <|end|>"
 )
 MORE = {
     "by name": vocabulary(_names("a <b> <|c|>"), _names(f"{ENDS} <|system|>"), "<s>", "<x>"),
@@ -283,7 +284,7 @@ def test_the_parrot_knows_thousands_of_tokens(tmp_path: Path) -> None:
     words = vocabulary([f"<{number}>" for number in range(5000)], (), "<s>", "</s>")
     write_parrot(tmp_path / "parrot.gguf", words, 1000)
     with serving(tmp_path / "parrot.gguf", context=8192) as client:
-        for first in range(0, words.size - 1000, 1000):
+        for first in range(BYTES, words.size - 1000, 1000):
             prompt = [number for number in range(first, first + 1000) if number not in map(words.ids.get, words.ends)]
             padding = [ord(".")] * (1000 - len(prompt))
             request = {"temperature": 0, "n_predict": len(prompt), "return_tokens": True}
