@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from tcfuzz import strategies
@@ -33,9 +34,11 @@ from tcfuzz.observation import Observation, ReferenceTemplate
 from tcfuzz.oracles import Oracle
 from tcfuzz.run import Abort, Run
 from tcfuzz.schedule import PLAIN, Batch, Plan, Schedule
-from tcfuzz.targets.base import Target
+from tcfuzz.targets.base import Converses, Target
 
 MOST_BUGS_IN_A_BATCH = 12
+WORKERS = 3
+"""So many calls of a costly target are under way at a time beside the one that an oracle waits for."""
 
 
 def judge(observation: Observation, oracles: Sequence[Oracle]) -> list[tuple[Oracle, Verdict]]:
@@ -79,6 +82,8 @@ class Campaign:
         self._emit = emit
         self._journal = journal
         self._fresh: Target | None = None
+        costly = isinstance(target, Converses) and target.costly
+        self._workers = ThreadPoolExecutor(WORKERS, "tcfuzz-call") if costly else None
         self._started = time.monotonic()
         self._last_progress = 0.0
         self._phase = ""
@@ -123,6 +128,8 @@ class Campaign:
         finally:
             if self._open is not None:
                 self.shrunk(self._open)  # shrinking was interrupted: it is kept as it is
+            if self._workers is not None:
+                self._workers.shutdown(cancel_futures=True)
             if self._fresh is not None:
                 self._fresh.close()
         summary = self._summary(interrupted)
@@ -205,7 +212,10 @@ class Campaign:
         self._cases += 1
         features: frozenset[str] | None = None
         unexplained: list[Finding] = []
-        for oracle, verdict in judge(self.observe(case), self._oracles):
+        observation = self.observe(case)
+        if self._workers is not None:
+            observation.prepare(self._workers)
+        for oracle, verdict in judge(observation, self._oracles):
             self._count(oracle, verdict)
             cell: Cell | None = "ok" if isinstance(verdict, Pass) else None
             if isinstance(verdict, NotApplicable) and verdict.limit:

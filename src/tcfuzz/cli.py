@@ -35,6 +35,7 @@ from tcfuzz.reports.show import show, show_case
 from tcfuzz.reports.terminal import TerminalReport, overview
 from tcfuzz.session import (
     DEFAULT_TIMEOUT,
+    NOT_RECORDED,
     SETTINGS,
     Listener,
     Replayer,
@@ -238,7 +239,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     if not paths:
         raise UsageError(f"{' '.join(map(str, arguments.paths))}: no crashers there, so nothing was replayed")
     console = _console()
-    given = {"ollama-version": arguments.ollama_version, "url": arguments.url}
+    given = {name: getattr(arguments, name.replace("-", "_")) for name in sorted(NOT_RECORDED)}
     settings = {name: value for name, value in given.items() if value}
     if arguments.ollama_version and releases.is_range(arguments.ollama_version):
         return _replay_releases(console, paths, releases.span(arguments.ollama_version), arguments.timeout)
@@ -355,10 +356,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_target(commands: argparse._SubParsersAction[_Parser]) -> None:
     command = commands.add_parser("target", help="fuzz one target", description="Fuzzes one target.")
-    command.add_argument("name", metavar="NAME", help="local[:DIALECT], jinja, python:FILE_OR_MODULE[:NAME], ollama")
+    command.add_argument(
+        "name", metavar="NAME", help="local[:DIALECT], jinja, python:FILE_OR_MODULE[:NAME], ollama, llama-cpp"
+    )
     command.add_argument("--dialect", metavar="D", help="the reference to compare with (tcfuzz list dialects)")
-    command.add_argument("--template", metavar="FILE", type=Path, help="a chat template, for jinja and ollama")
-    command.add_argument("--reference", metavar="FILE", type=Path, help="a chat template that prompts must equal")
+    command.add_argument("--template", metavar="FILE", type=Path, help="a chat template, for jinja, ollama, llama-cpp")
+    command.add_argument(
+        "--reference", metavar="FILE", type=Path, help="a chat template that prompts must equal (self: --template)"
+    )
     command.add_argument("--oracle", metavar="O", action="append", help="only this rule (repeatable)")
     command.add_argument("--feature", metavar="F", action="append", help="only this kind of input (repeatable)")
     command.add_argument(
@@ -376,6 +381,7 @@ def _add_target(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
     command.add_argument("--junit", metavar="FILE", type=Path, help="write the result as JUnit XML")
     _add_ollama(command)
+    _add_llama_cpp(command)
     command.set_defaults(run=_target)
 
 
@@ -385,9 +391,17 @@ def _add_ollama(command: _Parser) -> None:
     group.add_argument("--renderer", metavar="R", help="a renderer, in the place of --model")
     group.add_argument("--parser", metavar="P", help="a parser, in the place of --model")
     group.add_argument("--ollama-version", metavar="V", help="another release, built once (v0.12.0 and later)")
-    group.add_argument("--url", metavar="URL", help="a running server (default OLLAMA_HOST, then the default port)")
+    group.add_argument(
+        "--url", metavar="URL", help="a running server (default OLLAMA_HOST, then the default port; llama-cpp: none)"
+    )
     group.add_argument("--raw", action="store_true", help="the real model's answers, by raw prompts and by /api/chat")
     group.add_argument("--end-to-end", action="store_true", help="a server of our own, all its endpoints")
+
+
+def _add_llama_cpp(command: _Parser) -> None:
+    group = command.add_argument_group("llama-cpp", "--template is a file, a folder, a .gguf, or a name (Qwen3-Coder).")
+    group.add_argument("--server", metavar="PATH", help="a llama-server (default: on PATH, then one that was built)")
+    group.add_argument("--server-build", metavar="N", help="a build of tcfuzz build llama-server --build N")
 
 
 def _add_replay(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -402,7 +416,9 @@ def _add_replay(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="V",
         help="Ollama's crashers against that release; A..B: a table of where each fails",
     )
-    command.add_argument("--url", metavar="URL", help="Ollama's crashers against that running server")
+    command.add_argument("--url", metavar="URL", help="Ollama's and llama.cpp's crashers against that running server")
+    command.add_argument("--server", metavar="PATH", help="llama.cpp's crashers against that llama-server")
+    command.add_argument("--server-build", metavar="N", help="llama.cpp's crashers against that build")
     command.set_defaults(run=_replay)
 
 

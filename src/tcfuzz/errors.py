@@ -7,6 +7,7 @@ TcfuzzError
 
 TargetFailure           what a target did instead of answering (raised, hung, died …)
 OutOfDomain             what a native format cannot carry, with the reason
+CannotAsk               what a target has no way to be asked, with the reason
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class TargetFailure(Exception):
         self.kind: FailureKind = kind
         self.error = error
         self.message = message
+
+
+class CannotAsk(Exception):
+    """There is no way to ask a target this; nothing is learnt about it. `str(exc)` says why in a few words."""
 
 
 class OutOfDomain(Exception):

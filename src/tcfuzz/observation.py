@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -10,9 +11,20 @@ from typing import Any, Generic, TypeVar, cast
 from tcfuzz.case import Case, Json, Message, Tool
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.diff import message_difference
-from tcfuzz.errors import OutOfDomain, TargetFailure, TcfuzzError
+from tcfuzz.errors import CannotAsk, OutOfDomain, TargetFailure, TcfuzzError
 from tcfuzz.neutral import neutral_twin
-from tcfuzz.targets.base import Converses, Delta, Endpoints, Parses, Renders, Streams, Target, Turn
+from tcfuzz.targets.base import (
+    Constrains,
+    Converses,
+    Delta,
+    Endpoints,
+    Parses,
+    Published,
+    Renders,
+    Streams,
+    Target,
+    Turn,
+)
 
 T = TypeVar("T")
 ReferenceTemplate = Callable[[Sequence[Message], Sequence[Tool], bool, Mapping[str, Json]], str]
@@ -38,7 +50,14 @@ class Failed:
         return f"{self.kind}: {self.error}: {self.message}" if self.message else f"{self.kind}: {self.error}"
 
 
-Outcome = Answer[T] | Failed
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """It could not be asked; `reason` says why in a few words."""
+
+    reason: str
+
+
+Outcome = Answer[T] | Failed | Unasked
 
 
 WAVERINGS = 64
@@ -70,6 +89,7 @@ class Observation:
         self.calls = 0
         self._fresh = fresh
         self._memory: dict[Any, Any] = {}
+        self._ahead: dict[Any, Future[Any]] = {}
 
     @property
     def atoms(self) -> tuple[str, ...]:
@@ -160,8 +180,16 @@ class Observation:
         return self._call(lambda: cast(Parses, target).parse(text, self.case.tools))
 
     def stream(self, chunks: tuple[str, ...]) -> Outcome[list[list[Delta]]]:
-        """The target's deltas for a text cut into these chunks."""
-        return self._once(("stream", chunks), lambda: self._call(lambda: self._stream(chunks)))
+        """The target's deltas for a text cut into these chunks, or as the target cuts it by itself."""
+        chunks = self._as_cut(chunks)
+        return self._once(self._stream_key(chunks), lambda: self._call(lambda: self._stream(chunks)))
+
+    @staticmethod
+    def _stream_key(chunks: tuple[str, ...]) -> Any:
+        return ("stream", chunks)
+
+    def _as_cut(self, chunks: tuple[str, ...]) -> tuple[str, ...]:
+        return ("".join(chunks),) if isinstance(self.target, Converses) and self.target.cuts else chunks
 
     def _stream(self, chunks: tuple[str, ...]) -> list[list[Delta]]:
         if isinstance(self.target, Converses):
@@ -170,8 +198,39 @@ class Observation:
 
     def answers(self, chunks: tuple[str, ...]) -> Outcome[Mapping[str, Message]]:
         """What each interface of the target reports for a text cut into these chunks."""
-        target = cast(Endpoints, self.target)
+        target, chunks = cast(Endpoints, self.target), self._as_cut(chunks)
         return self._once(("answers", chunks), lambda: self._call(lambda: target.answers(self.turn, chunks)))
+
+    def admitted(self, text: str) -> Outcome[tuple[str, str]]:
+        """What the target's model means to say for a text, and what the target's grammar makes of it."""
+        target = cast(Constrains, self.target)
+        return self._once(("admitted", text), lambda: self._call(lambda: target.admitted(self.turn, text)))
+
+    @cached_property
+    def published(self) -> Observation | None:
+        """What the target's template makes of the case by itself; None where the target renders no such template."""
+        if not isinstance(self.target, Published):
+            return None
+        return Observation(self.case, self.target.published(), thorough=self.thorough)
+
+    def prepare(self, workers: Executor) -> None:
+        """Begin with the calls that take long and are sure to be asked for; `workers` make them."""
+        text = self.case.text if self.case.reply is None else self.emitted
+        if text is not None:
+            self._begin(workers, self._stream_key((text,)), lambda: self._call(lambda: self._stream((text,))))
+            self._begin(workers, ("parse", text), lambda: self.parse_again(text))
+        if self.case.reply is not None:
+            messages, tools = self.with_reply, self.case.tools
+            key = ("render", tuple(map(id, messages)), tuple(map(id, tools)), False, False)
+            self._begin(workers, key, lambda: self.render_again(messages, tools, generation_prompt=False))
+
+    def _begin(self, workers: Executor, key: Any, function: Callable[[], Any]) -> None:
+        self._ahead[key] = workers.submit(function)
+
+    def spares(self, share: int) -> bool:
+        """Whether a check of many calls is left out of this case: of costly targets, one case of `share` has it."""
+        costly = isinstance(self.target, Converses) and self.target.costly
+        return costly and not self.thorough and sum(self.case.chunks) % share != 0
 
     @cached_property
     def turn(self) -> Turn:
@@ -195,6 +254,8 @@ class Observation:
             return Answer(function())
         except TargetFailure as failure:
             return Failed(failure.kind, failure.error, failure.message)
+        except CannotAsk as reason:
+            return Unasked(str(reason))
         except TcfuzzError:
             raise
         except RecursionError:
@@ -205,7 +266,8 @@ class Observation:
     def _once(self, key: Any, function: Callable[[], T], keep: Any = None) -> T:
         if key not in self._memory:
             # The arguments are kept so that their ids, which are the key, stay theirs.
-            self._memory[key] = (function(), keep)
+            begun = self._ahead.pop(key, None)
+            self._memory[key] = (function() if begun is None else begun.result(), keep)
         return cast(T, self._memory[key][0])
 
     # -- the reference -----------------------------------------------------------------------------------------------
@@ -312,9 +374,9 @@ class Observation:
         """
         before = self.render()
         after = self.render(self.with_reply, generation_prompt=False)
-        if isinstance(before, Failed):
+        if not isinstance(before, Answer):
             return before
-        if isinstance(after, Failed):
+        if not isinstance(after, Answer):
             return after
         opened = "" if self.dialect is None else self.dialect.opened_by(before.value)
         for prompt, beginning in ((before.value, opened), (before.value.removesuffix(opened), "")):

@@ -23,6 +23,8 @@ DEFAULT_EXAMPLES = 2000
 SWEEP_SHARE, PAIRS_SHARE = 0.6, 0.15
 SWEEP_CASES = (4, 30)
 FIRST_ROUND_CASES = 6
+QUICK_ROUND_CASES = 2
+"""Before the first round where time is short: a slow target answers a few cases a second."""
 SWEPT_LARGE = frozenset({"native:long-repeat"})
 """Features whose point is size: a parser shows that it is not linear in long texts only."""
 PAIR_CASES, SWARM_CASES = 6, 30
@@ -119,7 +121,9 @@ class Schedule:
     def _sweep(self) -> Iterator[Batch]:
         """Each feature alone; a few cases of all first, so that a short time meets every feature."""
         count = self._sweep_cases()
-        for cases in (min(count, FIRST_ROUND_CASES), count - FIRST_ROUND_CASES):
+        first = min(count, FIRST_ROUND_CASES)
+        quick = QUICK_ROUND_CASES if self._plan.budget.seconds is not None else 0
+        for cases in (quick, first - quick, count - FIRST_ROUND_CASES):
             if cases > 0:
                 yield Batch("sweep", PLAIN, self._profile(), cases)
                 for feature in self.features:

@@ -29,9 +29,9 @@ Listener = Callable[[Event], None]
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds that one call of a target may take."""
-NOT_RECORDED = frozenset({"ollama-version", "url"})
+NOT_RECORDED = frozenset({"ollama-version", "url", "server", "server-build"})
 """Settings that say where a crasher was found, not what it is about: a replay chooses its own."""
-SETTINGS = ("model", "renderer", "parser", "ollama-version", "url", "raw", "end-to-end")
+SETTINGS = ("model", "renderer", "parser", "ollama-version", "url", "raw", "end-to-end", "server", "server-build")
 """The options that only some kinds of targets have."""
 
 
@@ -280,7 +280,7 @@ def target_info(spec: TargetSpec, target: Target, reference: Path | None = None)
         model=target.model,
         dialect=target.dialect.name if target.dialect else None,
         version=target.version,
-        template=target.version if target.is_template else None,
+        template=target.version if target.is_template else getattr(target, "template", None),
         arguments=arguments,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tcfuzz.oracles import (  # noqa: F401 - they register
     accepts,
     endpoints,
+    grammar,
     marker_leak,
     prompt,
     robust,
@@ -29,6 +30,8 @@ registry.arrange(
         "ids",
         "total",
         "truncation",
+        "no-vanishing",
+        "grammar-admits",
         "schema-valid",
         "prefix-stable",
         "reference-identical",

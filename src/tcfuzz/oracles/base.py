@@ -9,7 +9,7 @@ from typing import Literal
 
 from tcfuzz.errors import TcfuzzError
 from tcfuzz.finding import Blame, Fail, Finding, NotApplicable, Severity, Unknown, Verdict
-from tcfuzz.observation import Failed, Observation
+from tcfuzz.observation import Failed, Observation, Unasked
 from tcfuzz.registry import Registry
 from tcfuzz.targets.base import Capability
 
@@ -51,11 +51,22 @@ class Oracle:
     def judge(self, observation: Observation) -> Verdict:
         """The verdict. A fault of the oracle itself is Unknown with its reason, never a pass."""
         try:
-            return self.check(observation)
+            return self._of_target(self.check(observation), observation)
         except TcfuzzError:
             raise
         except Exception as error:  # noqa: BLE001 - a broken oracle must not end the campaign
             return Unknown(f"{self.id} broke: {type(error).__name__}: {error}")
+
+    def _of_target(self, verdict: Verdict, observation: Observation) -> Verdict:
+        """The verdict without what a renderer only does because the template that it was given does it by itself."""
+        if not isinstance(verdict, Fail) or not any(finding.blame == "renderer" for finding in verdict.findings):
+            return verdict
+        if observation.published is None or observation.reference_template is not None:
+            return verdict
+        own = self.check(observation.published)
+        faults = {finding.kind for finding in own.findings} if isinstance(own, Fail) else set()
+        kept = tuple(one for one in verdict.findings if one.blame != "renderer" or one.kind not in faults)
+        return Fail(kept) if kept else NotApplicable("the template does so by itself", limit=True)
 
 
 registry: Registry[Oracle] = Registry("oracle")
@@ -91,6 +102,8 @@ def fail(*findings: Finding | None) -> Verdict | None:
 
 def no_answer(outcome: object) -> NotApplicable:
     """For oracles that need an answer where the target gave none: `accepts` or `total` reports that."""
+    if isinstance(outcome, Unasked):
+        return NotApplicable(outcome.reason)
     reason = f"no answer ({outcome})" if isinstance(outcome, Failed) else "the reply's place in the prompt is unknown"
     return NotApplicable(reason)
 

@@ -149,12 +149,14 @@ def arguments_as_string(observation: Observation) -> Verdict:
     declared = traits.string_arguments if traits else "alike"
     if observation.target.is_template and declared != "alike":
         return NotApplicable(f"the published template declares: {declared}", limit=True)
+    if isinstance(observation.target, Converses) and observation.target.text_arguments:
+        return NotApplicable("the interface takes JSON text alone")
     messages = observation.with_reply if observation.in_domain else observation.case.messages
     if not any(message.tool_calls for message in messages):
         return NotApplicable("no call")
     as_object = observation.render(messages, generation_prompt=False)
     as_string = observation.render(messages, generation_prompt=False, arguments_as_string=True)
-    if isinstance(as_object, Failed):
+    if not isinstance(as_object, Answer):
         return no_answer(as_object)
     loss = "Arguments sent as JSON text, as OpenAI clients do, are shown otherwise than as an object."
     if isinstance(as_string, Failed):
@@ -163,6 +165,8 @@ def arguments_as_string(observation: Observation) -> Verdict:
         kind = failure_kind(as_string)
         finding = Finding("arguments-as-string", "renderer", kind, loss, as_object.value, str(as_string))
         return fail(finding) or Pass()
+    if not isinstance(as_string, Answer):
+        return no_answer(as_string)
     if as_object.value == as_string.value:
         return Pass()
     if observation.wavers(messages, generation_prompt=False):
@@ -187,6 +191,8 @@ def prefix_stable(observation: Observation) -> Verdict:
     """A prompt that changes at its beginning throws the server's key-value cache away at every step."""
     if (verdict := renderable(observation)) is not None:
         return verdict
+    if observation.spares(2):
+        return NotApplicable("checked in other cases")
     checked = False
     steps = list(_steps(observation))
     if not steps:
@@ -297,6 +303,8 @@ def injection(observation: Observation) -> Verdict:
     """Whoever writes a tool result can then write turns. No canonical template prevents it; tokenizers have to."""
     if (verdict := renderable(observation)) is not None:
         return verdict
+    if observation.spares(4):
+        return NotApplicable("checked in other cases")
     assert observation.dialect is not None
     case, twin = observation.case, observation.twin
     if twin is case:

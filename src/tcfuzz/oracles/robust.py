@@ -115,7 +115,8 @@ def truncation(observation: Observation) -> Verdict:
         return NotApplicable("the whole text is misread already: see round-trip")
     # What a quick look found, a thorough one must find again: it tries the same places and more.
     start = sum(observation.case.chunks)
-    for cut in [cut for most in ((6, 40) if observation.thorough else (6,)) for cut in _cuts(text, most, start)]:
+    cuts = [cut for most in ((6, 40) if observation.thorough else (6,)) for cut in _cuts(text, most, start)]
+    for cut in cuts[start % 5 :: 5] if observation.spares(4) else cuts:
         outcome = observation.parse(text[:cut])
         if isinstance(outcome, Answer):
             finding = _misread(observation, text[:cut], outcome.value)
@@ -177,6 +178,8 @@ def deterministic(observation: Observation) -> Verdict:
     """What changes from call to call defeats every cache and makes every other bug come and go."""
     findings: list[Finding | None] = []
     checked = False
+    if observation.spares(4):
+        return NotApplicable("checked in other cases")
     times = 48 if observation.thorough else 2
     case = observation.case
     if observation.can("render") and case.reply is not None and not observation.template_limit:
@@ -194,7 +197,7 @@ def deterministic(observation: Observation) -> Verdict:
 
 def _plain(outcome: Outcome[Message]) -> Outcome[Json]:
     """A parse without the ids, which may well be random."""
-    if isinstance(outcome, Failed):
+    if not isinstance(outcome, Answer):
         return outcome
     message = outcome.value
     calls = [[call.name, _ordered(dict(call.arguments))] for call in message.tool_calls]
@@ -215,8 +218,10 @@ def _again(call: Callable[[bool], Outcome[Json]], times: int) -> tuple[Json, Jso
         return None
     for turn in range(times):
         other = call(turn == 0)
-        if isinstance(other, Failed) or other.value != first.value:
-            return first.value, str(other) if isinstance(other, Failed) else other.value
+        if isinstance(other, Failed):
+            return first.value, str(other)
+        if isinstance(other, Answer) and other.value != first.value:
+            return first.value, other.value
     return first.value, first.value
 
 

@@ -57,7 +57,7 @@ def _parsed(observation: Observation) -> _Checked:
 
 
 def _rendered(observation: Observation) -> _Checked:
-    outcome = _rendered_text(observation)
+    outcome = rendered_text(observation)
     if observation.dialect is None or outcome is None:
         return False, None
     back = observation.dialect.parse(outcome, observation.case.tools)
@@ -65,14 +65,14 @@ def _rendered(observation: Observation) -> _Checked:
 
 
 def _itself(observation: Observation) -> _Checked:
-    text = _rendered_text(observation) if observation.can("parse", "render") else None
-    outcome = None if text is None else observation.parse(_as_said(observation, text))
+    text = rendered_text(observation) if observation.can("parse", "render") else None
+    outcome = None if text is None else observation.parse(as_said(observation, text))
     if text is None or not isinstance(outcome, Answer):
         return False, None
     return True, _compare(observation, "self", outcome.value, text)
 
 
-def _as_said(observation: Observation, text: str) -> str:
+def as_said(observation: Observation, text: str) -> str:
     """A rendered reply as the model says it: history may show an empty thought, or its end alone, where the prompt
     opened one that the model only has to end.
     """
@@ -88,7 +88,7 @@ def _as_said(observation: Observation, text: str) -> str:
     return re.sub(rf"\A\s*(?:{opening})?\s*{closing}(?:{re.escape(space)})?", "", text) if closing else text
 
 
-def _rendered_text(observation: Observation) -> str | None:
+def rendered_text(observation: Observation) -> str | None:
     """The target's own text of the reply, where a renderer can be held to it."""
     if not observation.can("render") or observation.template_limit or not observation.history_in_domain:
         return None
@@ -157,7 +157,7 @@ def key_order(observation: Observation) -> Verdict:
         checked = True
         findings.append(_order(observation.reference, outcome.value, "parser", observation.emitted))
     if observation.dialect.traits.key_order == "kept" and observation.can("render"):
-        text = _rendered_text(observation)
+        text = rendered_text(observation)
         back = None if text is None else observation.dialect.parse(text, observation.case.tools)
         order = None if back is None else _order(observation.reply, back, "renderer", text)
         findings.append(_random_order(observation, order))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tcfuzz.case import Message
 from tcfuzz.deltas import collect, invalid_texts
 from tcfuzz.diff import message_difference
 from tcfuzz.finding import Finding, NotApplicable, Pass, Verdict
 from tcfuzz.neutral import supplied_strings
-from tcfuzz.observation import Answer, Failed, Observation
+from tcfuzz.observation import Answer, Failed, Observation, Outcome, Unasked
 from tcfuzz.oracles.base import STREAM, fail, failure_kind, no_answer, oracle, out_of_domain
 from tcfuzz.oracles.round_trip import describe
 from tcfuzz.targets.base import Converses
@@ -37,11 +37,21 @@ def stream_equals_whole(observation: Observation) -> Verdict:
     whole = _whole(observation, text)
     if not isinstance(whole, Answer):
         return no_answer(whole)
-    for chunks in chunkings(text, *units(observation, text), observation.case.chunks, _cuts(observation, text)):
+    asked = False
+    for chunks in _chunkings(observation, text):
+        if isinstance(observation.stream(chunks), Unasked):
+            continue
+        asked = True
         finding = _compare(observation, text, chunks, whole.value)
         if finding is not None:
             return fail(finding) or Pass()
-    return Pass()
+    return Pass() if asked else no_answer(observation.stream((text,)))
+
+
+def _chunkings(observation: Observation, text: str) -> Iterable[Chunks]:
+    if isinstance(observation.target, Converses) and observation.target.cuts:
+        return [(text,)]
+    return chunkings(text, *units(observation, text), observation.case.chunks, _cuts(observation, text))
 
 
 def units(observation: Observation, text: str) -> tuple[list[str], list[str]]:
@@ -56,7 +66,7 @@ def _cuts(observation: Observation, text: str) -> tuple[int, ...]:
     return (4, 40, *every) if observation.thorough else (4, *every)
 
 
-def _whole(observation: Observation, text: str) -> Answer[Message] | Failed:
+def _whole(observation: Observation, text: str) -> Outcome[Message]:
     if observation.can("parse"):
         return observation.parse(text)
     outcome = observation.stream((text,))
@@ -65,6 +75,8 @@ def _whole(observation: Observation, text: str) -> Answer[Message] | Failed:
 
 def _compare(observation: Observation, text: str, chunks: Chunks, whole: Message) -> Finding | None:
     outcome = observation.stream(chunks)
+    if isinstance(outcome, Unasked):
+        return None
     if isinstance(outcome, Failed):
         if len(chunks) == 1:
             return None  # accepts reports that

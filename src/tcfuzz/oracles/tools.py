@@ -36,6 +36,8 @@ def tools_declared(observation: Observation) -> Verdict:
     assert observation.dialect is not None
     if not observation.case.tools or not observation.dialect.traits.declares_tools:
         return NotApplicable("no tools to declare")
+    if observation.spares(3):
+        return NotApplicable("checked in other cases")
     checked = [_stated(observation, tool) for tool in observation.case.tools[:2]]
     checked.append(_independent(observation))
     if not any(done for done, _ in checked):

@@ -149,8 +149,25 @@ class _Ollama:
         return make(request)
 
 
+class _LlamaCpp:
+    name = "llama-cpp"
+    usage = "tcfuzz target llama-cpp --template FILE.jinja"
+    summary = "a real llama-server with a chat template: renders, parses and streams, no model needed"
+    settings = frozenset({"template", "server", "server-build", "url"})
+
+    def missing(self) -> str | None:
+        from tcfuzz.targets.llama_cpp import build
+
+        return build.missing()
+
+    def make(self, request: Request) -> list[Target]:
+        from tcfuzz.targets.llama_cpp.kind import make
+
+        return make(request)
+
+
 registry: Registry[TargetKind] = Registry("target")
-for _kind in (_Local(), _Jinja(), _Python(), _Ollama()):
+for _kind in (_Local(), _Jinja(), _Python(), _Ollama(), _LlamaCpp()):
     registry.add(_kind.name, _kind)
 
 

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 from tcfuzz.case import Case, Json, Message, Tool
 from tcfuzz.dialects.base import Dialect
 
-Capability = Literal["render", "parse", "stream", "endpoints"]
+Capability = Literal["render", "parse", "stream", "endpoints", "grammar"]
 Delta = Mapping[str, Json]
 """`{"content": …}`, `{"reasoning_content": …}` or `{"tool_calls": [{"index", "id", "function": {…}}]}`."""
 
@@ -98,10 +98,17 @@ class Converses(Protocol):
 
     atoms: tokens beside the dialect's that always arrive in one piece, as far as the target itself declares them.
     follows_template: whether its renderer is the published template's copy, whose limits are then no bugs of its own.
+    text_arguments: whether it is always given the arguments of calls as JSON text.
+    cuts: whether it cuts a stream by itself, so that one text has one stream.
+    costly: whether each call takes milliseconds: what needs many of them is then checked in a share of the cases, and
+        several are under way at a time, from threads of their own.
     """
 
     atoms: tuple[str, ...]
     follows_template: bool
+    text_arguments: bool
+    cuts: bool
+    costly: bool
 
     def effective(self, options: Mapping[str, Json]) -> Mapping[str, Json]:
         """The template options that a case's mean here, for the reference to render alike."""
@@ -125,3 +132,19 @@ class Endpoints(Protocol):
 
         Where one alone reports an error, its message has the role `error` and says in its content what it was.
         """
+
+
+@runtime_checkable
+class Constrains(Protocol):
+    """Has the capability `grammar`: a server that lets its model say only what its grammar admits."""
+
+    def admitted(self, turn: Turn, text: str) -> tuple[str, str]:
+        """What the model means to say for a native text in this turn, and what it comes to say."""
+
+
+@runtime_checkable
+class Published(Protocol):
+    """A target that renders a template which is at hand, so that the template's faults can be told from its own."""
+
+    def published(self) -> Target:
+        """The same template, rendered as those who published it mean it: renders, and nothing else."""

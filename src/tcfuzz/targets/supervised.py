@@ -63,7 +63,8 @@ class Supervised:
         self._crashed = False
         self._log = b""
         self.folder = folder
-        reading, self._lifeline = os.pipe()
+        reading, lifeline = os.pipe()
+        self._lifeline: int | None = lifeline
         kept = [sys.executable, "-S", "-E", keeper.__file__, str(reading), str(folder), *command]
         try:
             self._popen = subprocess.Popen(
@@ -71,7 +72,7 @@ class Supervised:
                 stderr=subprocess.STDOUT, pass_fds=(reading,), start_new_session=True,
             )  # fmt: skip
         except OSError:
-            os.close(self._lifeline)
+            os.close(lifeline)
             raise
         finally:
             os.close(reading)

@@ -33,6 +33,9 @@ class RawTarget:
     utf8 = True
     atoms: tuple[str, ...] = ()
     follows_template = True
+    text_arguments = False
+    cuts = False
+    costly = False
 
     def __init__(self, url: str, model: str, version: str, dialect: Dialect, template: Path, timeout: float) -> None:
         self._given = (url, model, version, dialect, template, timeout)

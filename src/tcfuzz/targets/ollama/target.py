@@ -54,6 +54,9 @@ class OllamaTarget:
     name = "ollama"
     is_template = False
     utf8 = True
+    text_arguments = False
+    cuts = False
+    costly = False
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup

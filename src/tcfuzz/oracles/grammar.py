@@ -1,0 +1,84 @@
+"""`grammar-admits`, `no-vanishing`: what a server lets its model say, and that an answer comes back at all."""
+
+from __future__ import annotations
+
+import jsonschema
+
+from tcfuzz.case import Message
+from tcfuzz.finding import Finding, NotApplicable, Pass, Verdict
+from tcfuzz.observation import Answer, Observation, common_prefix
+from tcfuzz.oracles.base import PARSE, fail, no_answer, oracle, out_of_domain
+from tcfuzz.oracles.round_trip import as_said, rendered_text
+
+
+@oracle(
+    "grammar-admits",
+    rule="MUST let its model say what its own template renders, calls whose arguments satisfy the tool's schema",
+    group="robust",
+    needs=(frozenset({"grammar", "render"}),),
+)
+def grammar_admits(observation: Observation) -> Verdict:
+    """A grammar that forbids a valid call makes the model say another one: with other arguments, or none at all."""
+    reply = observation.case.reply
+    if reply is None:
+        return NotApplicable("malformed text: see total")
+    if observation.dialect is not None and not observation.in_domain:
+        return out_of_domain()
+    if not all(_satisfies(observation, index) for index in range(len(reply.tool_calls))):
+        return NotApplicable("arguments that the schema does not allow")
+    text = rendered_text(observation)
+    if text is None or not text:
+        return no_answer(None)
+    outcome = observation.admitted(as_said(observation, text))
+    if not isinstance(outcome, Answer):
+        return no_answer(outcome)
+    meant, said = outcome.value
+    if said == meant:
+        return Pass()
+    at = common_prefix(meant, said)
+    loss = f"The grammar does not let the model go on behind {meant[max(0, at - 24) : at]!r}."
+    return fail(Finding("grammar-admits", "self", "forbidden", loss, meant[at:], said[at:], text=text)) or Pass()
+
+
+def _satisfies(observation: Observation, index: int) -> bool:
+    assert observation.case.reply is not None
+    call = observation.case.reply.tool_calls[index]
+    tool = observation.case.tool(call.name)
+    if tool is None:
+        return False
+    return tool.parameters is None or jsonschema.Draft202012Validator(dict(tool.parameters)).is_valid(
+        dict(call.arguments)
+    )
+
+
+@oracle(
+    "no-vanishing",
+    rule="MUST not turn a non-empty answer into a message without content, reasoning and calls",
+    group="robust",
+    needs=(PARSE,),
+)
+def no_vanishing(observation: Observation) -> Verdict:
+    """An agent that gets nothing at all believes that the model had nothing to say, and stops."""
+    text = observation.case.text
+    if observation.case.reply is not None:
+        if observation.dialect is not None:
+            return NotApplicable("a reply that the reference knows: see round-trip")
+        text = rendered_text(observation)
+    if text is None or not text.strip():
+        return NotApplicable("no text")
+    if observation.dialect is not None and _is_empty(observation.dialect.parse(text, observation.case.tools)):
+        return NotApplicable("the format itself has nothing in this text")
+    outcome = observation.parse(text)
+    if not isinstance(outcome, Answer):
+        return no_answer(outcome)
+    if not _is_empty(outcome.value):
+        return Pass()
+    loss = "The model's answer disappears: neither content nor reasoning nor a call comes back."
+    finding = Finding("no-vanishing", "parser", "vanished", loss, text, outcome.value.to_openai(), text=text)
+    return fail(finding) or Pass()
+
+
+def _is_empty(message: Message) -> bool:
+    return (
+        not (message.content or "").strip() and not (message.reasoning_content or "").strip() and not message.tool_calls
+    )

@@ -1,0 +1,130 @@
+"""Which template and which server a request for llama.cpp means, and the targets for it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tcfuzz import dialects
+from tcfuzz.dialects.base import Dialect
+from tcfuzz.errors import UsageError
+from tcfuzz.escape import visible
+from tcfuzz.hf import ChatTemplate, guess_special_tokens
+from tcfuzz.targets import Request
+from tcfuzz.targets.base import Target
+from tcfuzz.targets.jinja import guess_dialect
+from tcfuzz.targets.llama_cpp import build, models
+from tcfuzz.targets.llama_cpp.models import Vocabulary
+from tcfuzz.targets.llama_cpp.target import LlamaCppTarget, Setup
+
+USAGE = "type tcfuzz target llama-cpp --template FILE.jinja"
+SUFFIXES = (".jinja", ".jinja2", ".j2")
+_NAME = r"[^|<>\s'\"{}]{1,40}"
+_TOKEN = re.compile(rf"<\|{_NAME}\|?>|<{_NAME}\|>|<｜{_NAME}｜>|\[/?[A-Z][A-Z_]{{2,30}}\]")
+"""What tokens look like in the text of a template."""
+_PROSE = re.compile(r"[A-Z][A-Za-z ,.'\-]{18,200}(?=[a-z.])[a-z.]")
+"""The vendor's prose in a template: in one piece, a prompt is a third as long to read."""
+_CONTROL = re.compile(
+    r"<\|[^\"]*\|>|<｜.*｜>|\[/?[A-Za-z_]+\]|</?s>|<(bos|eos|sop|start_of_turn|end_of_turn)>|<\|(turn|tool)>|<(turn|tool)\|>|"
+    r"\]~!?b[\]\[]|\[e~\["
+)
+"""Tokens that vocabularies have as control tokens; tags like `<tool_call>` are one token each, but plain text."""
+
+
+def make(request: Request) -> list[Target]:
+    """The targets. Raises UsageError for what cannot be, TargetUnavailable for what is not there."""
+    if request.dialect:
+        dialects.get(request.dialect)  # a wrong name is said before anything is started
+    if request.settings.get("url"):
+        return [_running(request)]
+    places = templates(request.template or (Path(request.rest) if request.rest else None))
+    program = _program(request)
+    version = build.version(program)
+    found = [_own(request, program, version, place) for place in places]
+    if len(found) == 1:
+        found[0].start()  # what the server does not take is known before the run
+    return [*found]
+
+
+def templates(place: Path | None) -> list[Path]:
+    """The files that `--template` names: one, or all chat templates of a folder. Raises UsageError."""
+    if place is None:
+        raise UsageError(f"llama-cpp needs a chat template: {USAGE}")
+    if not place.exists() and (known := build.template(place.name)) is not None:
+        return [known]
+    if place.is_dir():
+        found = sorted(path for path in place.iterdir() if path.suffix in SUFFIXES)
+        if not found:
+            raise UsageError(f"{place}: no chat template there: name a folder with files like *.jinja")
+        return found
+    return [place]
+
+
+def _program(request: Request) -> Path:
+    given, number = request.settings.get("server"), request.settings.get("server-build")
+    if given and number:
+        raise UsageError("--server and --server-build contradict each other: leave one out")
+    return build.choose(Path(given) if given else None, build.number(number) if number else None)
+
+
+def _own(request: Request, program: Path, version: str, place: Path) -> LlamaCppTarget:
+    """A target on a server of ours."""
+    text = _read(place)
+    template = ChatTemplate(text, name=str(place), special_tokens={})
+    dialect = _dialect(request, template, text)
+    vocabulary = models.special_tokens_of(place) if place.suffix == ".gguf" else vocabulary_for(text, dialect)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    setup = Setup(program, version, text, digest, place.stem, dialect, vocabulary, request.timeout)
+    return LlamaCppTarget(setup)
+
+
+def _read(place: Path) -> str:
+    if place.suffix == ".gguf":
+        text = models.template_of(place)
+        if text is None:
+            raise UsageError(f"{place}: the model has no chat template: add one with --template FILE.jinja")
+        return text
+    try:
+        return place.read_text("utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read the template {place} ({error.strerror}): check --template") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the template {place} is no UTF-8 text: save it as UTF-8, or name a .gguf file") from None
+
+
+def _dialect(request: Request, template: ChatTemplate, text: str) -> Dialect | None:
+    """The reference: the one that was asked for, or the one that the template speaks."""
+    if request.dialect:
+        return dialects.get(request.dialect)
+    guessing = ChatTemplate(text, name=template.name)
+    try:
+        return guess_dialect(guessing)
+    except UsageError as error:
+        hint = str(error).partition(": add --dialect")[0]
+        say(f"{hint}: rules that need a reference are left out (or add --dialect)")
+        return None
+
+
+def vocabulary_for(text: str, dialect: Dialect | None) -> Vocabulary:
+    """The special tokens of the model that a template was written for, as far as they can be told."""
+    guessed = guess_special_tokens(text)
+    known = dialect.special_tokens if dialect else ()
+    tokens = list(dict.fromkeys((*known, *_TOKEN.findall(text), *_PROSE.findall(text))))
+    control = [token for token in tokens if _CONTROL.fullmatch(token)]
+    bos = (dialect.marker("bos") if dialect else None) or guessed["bos_token"] or "<|endoftext|>"
+    return models.vocabulary(tokens, control, bos=bos, eos=guessed["eos_token"])
+
+
+def say(text: str) -> None:
+    """One line beside the report."""
+    print(f"tcfuzz: {visible(text)}", file=sys.stderr)
+
+
+def _running(request: Request) -> Target:
+    raise UsageError("not yet")
+
+
+__all__: Sequence[str] = ("make", "templates", "vocabulary_for")

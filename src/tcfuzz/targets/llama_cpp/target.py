@@ -1,0 +1,486 @@
+"""`llama-cpp`: a real llama-server with one chat template: it renders, parses what is prefilled, streams what is said.
+
+A whole text is parsed by *prefill*: it is given as the beginning of the answer, to a model that ends at once. Where a
+format cannot be prefilled, and for every stream, a *parrot* says the text, byte by byte, special tokens in one piece.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar, cast
+
+from tcfuzz.case import Case, Json, Message, Tool
+from tcfuzz.deltas import collect, message_from_openai
+from tcfuzz.dialects.base import Dialect
+from tcfuzz.diff import message_difference
+from tcfuzz.errors import CannotAsk, TargetFailure
+from tcfuzz.hf import ChatTemplate
+from tcfuzz.targets import interfaces
+from tcfuzz.targets.base import Capability, Delta, Turn
+from tcfuzz.targets.llama_cpp import models
+from tcfuzz.targets.llama_cpp.models import Vocabulary
+from tcfuzz.targets.llama_cpp.server import Answers, OwnServer
+
+REQUEST_OPTIONS = ("tool_choice", "parallel_tool_calls")
+"""Options of a case that are fields of the request and no variables of the template."""
+DELAYS = (256, 1024, 4096)
+"""How far a parrot looks back, in tokens: the shortest one that a text fits in is asked."""
+NAME = "llama-cpp"
+_MARK = "Words0of0the0user"
+_PLAIN = Message("user", "Plain words.")
+_REMEMBERED = 64
+_LEEWAY = 8
+CONTEXT = 65536
+"""Tokens of context: no prompt is ever cut."""
+
+CHAT = "/v1/chat/completions"
+
+Body = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is under test.
+
+    program: a llama-server. template: the text of a chat template, and what it is called. vocabulary: of the models.
+    stop: the token that ends an answer.
+    """
+
+    program: Path
+    version: str
+    template: str
+    digest: str
+    model: str
+    dialect: Dialect | None
+    vocabulary: Vocabulary
+    timeout: float = 5.0
+
+
+class LlamaCppTarget:
+    """A template on a server of ours: two processes, one for each of the models, started when they are needed."""
+
+    name = NAME
+    is_template = False
+    utf8 = True
+    follows_template = True
+    text_arguments = True
+    cuts = True
+    costly = True
+
+    def __init__(self, setup: Setup, servers: Servers | None = None) -> None:
+        """With the `servers` of another target, it asks them the other way round, and does not close them."""
+        self._setup = setup
+        self._swapped = servers is not None
+        self._servers = servers or Servers(setup)
+        self.model = setup.model
+        self.version = setup.version
+        self.template = setup.digest
+        self.dialect = setup.dialect
+        self.atoms: tuple[str, ...] = ()
+        self.capabilities: frozenset[Capability] = frozenset({"render", "parse", "stream", "endpoints", "grammar"})
+        self.options: frozenset[str] | None = frozenset(
+            (*(setup.dialect.traits.options if setup.dialect else ()), *REQUEST_OPTIONS)
+        )
+        self._remembered: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = Lock()
+        self._agreed: tuple[str, str] | None = None
+
+    def start(self) -> None:
+        """Start the first server, so that what it does not take is known before a run."""
+        self._servers.ends.start()
+
+    @property
+    def _main(self) -> OwnServer:
+        """The server that renders, and parses what is prefilled: of a fresh instance it is the other process."""
+        return self._servers.parrot() if self._swapped else self._servers.ends
+
+    # -- rendering ---------------------------------------------------------------------------------------------------
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        add_generation_prompt: bool = True,
+        arguments_as_string: bool = False,
+        options: Mapping[str, Json] | None = None,
+    ) -> str:
+        """See `Renders`. Arguments are JSON text always, as clients of this interface send them."""
+        body = request(messages, tools, options or {}) | {"add_generation_prompt": add_generation_prompt}
+        return prompt_of(self._main, body)
+
+    # -- parsing -----------------------------------------------------------------------------------------------------
+
+    def parse_in(self, turn: Turn, text: str) -> Message:
+        """See `Converses`."""
+        said = self._said(turn, text)
+        prefilled = self._prefill(turn, said)
+        return self._spoken(turn, said) if prefilled is None else self._prefilled(prefilled)
+
+    def _prefilled(self, body: Body) -> Message:
+        end = [[self._setup.vocabulary.ids[self._setup.vocabulary.eos], 1000]]  # for a parrot, which would go on
+        return message_of(self._main.post(CHAT, body | {"max_tokens": 1, "temperature": 0, "logit_bias": end}))
+
+    def _prefill(self, turn: Turn, said: str, *, exactly: bool = False) -> Body | None:
+        """The request whose answer begins with this text; None where the server's way to begin one is another.
+
+        Where the server puts an empty thought before a text that has none, that will do, unless `exactly`.
+        """
+        asked, beginnings = self._asked(turn, [_PLAIN]), self._beginnings(turn)
+        for beginning, field in beginnings:
+            if said.startswith(beginning) and said != beginning:
+                return begun(asked, field, said[len(beginning) :])
+        empty_thought = next((beginning for beginning, field in beginnings if field == "content"), None)
+        if not exactly and empty_thought is not None and said and self._says_nothing_more(turn, empty_thought, said):
+            return begun(asked, "content", said)
+        return None
+
+    def _says_nothing_more(self, turn: Turn, beginning: str, said: str) -> bool:
+        """Whether a beginning, an empty thought, may stand before a text that has none: it then means the same."""
+        if self.dialect is None:
+            return False
+        with_it, without = self.dialect.parse(beginning + said, turn.tools), self.dialect.parse(said, turn.tools)
+        return message_difference(self.dialect.normalise(without), self.dialect.normalise(with_it)) is None
+
+    def _beginnings(self, turn: Turn) -> list[tuple[str, str]]:
+        """What the server puts between its prompt and a prefilled text, with the field that the text goes in."""
+        return self._once(("beginnings", _shape(turn)), lambda: self._find_beginnings(turn))
+
+    def _find_beginnings(self, turn: Turn) -> list[tuple[str, str]]:
+        asked = self._asked(turn, [_PLAIN])
+        opened = prompt_of(self._main, asked)
+        found = []
+        for field in ("content", "reasoning_content"):
+            with contextlib.suppress(TargetFailure):
+                prompt = prompt_of(self._main, begun(asked, field, _MARK))
+                before = prompt[: prompt.rfind(_MARK)]
+                if before.startswith(opened):
+                    found.append((before[len(opened) :], field))
+        return found
+
+    def _spoken(self, turn: Turn, said: str) -> Message:
+        """The message that comes back when the parrot says this. Raises CannotAsk where a grammar changes the text."""
+        message, spoken = self._speech(turn, said)
+        if isinstance(message, TargetFailure):
+            raise message
+        if spoken != said:
+            raise CannotAsk("the server's grammar changes the text")
+        return message
+
+    # -- what a parrot says ------------------------------------------------------------------------------------------
+
+    def _speech(self, turn: Turn, said: str) -> tuple[Message | TargetFailure, str]:
+        """The message, or how the server failed, and the text that the model came to say."""
+        return self._once(("speech", _key(turn), said), lambda: self._speak(turn, said))
+
+    def _speak(self, turn: Turn, said: str) -> tuple[Message | TargetFailure, str]:
+        parrot, body = self._to_say(turn, said)
+        answer = parrot.post(CHAT, body | {"logprobs": True, "top_logprobs": 1})
+        spoken = self._tokens_of(answer)
+        try:
+            return message_of(answer), spoken
+        except TargetFailure as failure:
+            return failure, spoken
+
+    def _tokens_of(self, answer: Mapping[str, Any]) -> str:
+        """The text that a model said, control tokens with it, which no server shows."""
+        vocabulary, pieces = self._setup.vocabulary, []
+        for token in answer["choices"][0]["logprobs"]["content"]:
+            number = token["id"]
+            if number >= models.BYTES:
+                pieces.append(vocabulary.special[number - models.BYTES].encode())
+            else:
+                pieces.append(bytes(token["bytes"]))  # of a whole character
+        end = (vocabulary.stop or vocabulary.eos).encode()
+        return b"".join(pieces[:-1] if pieces and pieces[-1] == end else pieces).decode("utf-8", "surrogateescape")
+
+    def _to_say(self, turn: Turn, said: str) -> tuple[OwnServer, Body]:
+        """The parrot and the request that makes it say this. Raises CannotAsk where no parrot reaches so far."""
+        vocabulary, tail = self._setup.vocabulary, self._tail(turn)
+        for delay in DELAYS:
+            content = models.user_content(vocabulary, said, vocabulary.stop or vocabulary.eos, tail, delay)
+            if content is not None:
+                asked = self._asked(turn, [Message("user", content)])
+                most = len(vocabulary.encode(said)) + _LEEWAY  # a grammar that forbids the end makes it go on and on
+                return self._servers.parrot(delay), asked | {"temperature": 0, "max_tokens": most}
+        raise CannotAsk("the text is too long for a parrot, or holds the token that ends an answer")
+
+    def _tail(self, turn: Turn) -> str:
+        """What a prompt holds behind the user's last message."""
+        return self._once(("tail", _key(turn)), lambda: self._find_tail(turn))
+
+    def _find_tail(self, turn: Turn) -> str:
+        prompt = prompt_of(self._servers.parrot(), self._asked(turn, [Message("user", _MARK)]))
+        if _MARK not in prompt:
+            raise CannotAsk("the prompt does not show the user's message")
+        return prompt[prompt.rfind(_MARK) + len(_MARK) :]
+
+    # -- streaming ---------------------------------------------------------------------------------------------------
+
+    def stream_in(self, turn: Turn, chunks: Sequence[str]) -> list[list[Delta]]:
+        """See `Converses`. The server cuts the text itself; all deltas stand at the end."""
+        said = self._said(turn, "".join(chunks))
+        try:
+            parrot, body = self._to_say(turn, said)
+            deltas = interfaces.completion_deltas(parrot.text(CHAT, body | {"stream": True}))
+        except TargetFailure as failure:
+            if failure.kind == "raised":
+                self._check_said(turn, said)
+            raise
+        message, _ = collect(deltas)
+        if self._agrees(turn, said, message):
+            self._agreed = (_key(turn), said)
+        else:
+            self._check_said(turn, said)
+        return [*([] for _ in chunks), deltas]
+
+    def _agrees(self, turn: Turn, said: str, message: Message) -> bool:
+        """Whether the text reads so when it is prefilled: then it was said as it was meant to be."""
+        prefilled = self._prefill(turn, said)
+        if prefilled is None:
+            return False
+        try:
+            whole = self._prefilled(prefilled)
+        except TargetFailure:
+            return False
+        if self.dialect is not None:
+            whole, message = self.dialect.normalise(whole), self.dialect.normalise(message)
+        return message_difference(whole, message) is None
+
+    def _check_said(self, turn: Turn, said: str) -> None:
+        """Raise CannotAsk where it is the grammar that changed what was to be streamed."""
+        with contextlib.suppress(TargetFailure):
+            _, spoken = self._speech(turn, said)
+            if spoken != said:
+                raise CannotAsk("the server's grammar changes the text")
+
+    # -- more than one way -------------------------------------------------------------------------------------------
+
+    def answers(self, turn: Turn, chunks: Sequence[str]) -> Mapping[str, Message]:
+        """See `Endpoints`: what was prefilled, and what the model said by itself."""
+        said = self._said(turn, "".join(chunks))
+        found = {}
+        if (prefilled := self._prefill(turn, said, exactly=True)) is not None:
+            found["prefilled"] = self._prefilled(prefilled)
+        with contextlib.suppress(CannotAsk):
+            found["said"] = self._spoken(turn, said)
+        if not found:
+            raise CannotAsk("the text can neither be prefilled nor said")
+        return found
+
+    def admitted(self, turn: Turn, text: str) -> tuple[str, str]:
+        """See `Constrains`."""
+        said = self._said(turn, text)
+        if self._agreed == (_key(turn), said):
+            return said, said  # it was streamed before, and no word was missing
+        return said, self._speech(turn, said)[1]
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    def _said(self, turn: Turn, text: str) -> str:
+        """What the model says for a native text after the prompt that it is asked with here."""
+        if self.dialect is None:
+            return text
+        return self.dialect.said_after(self._opening(turn), text)
+
+    def _opening(self, turn: Turn) -> str:
+        """A plain prompt, whose end may open a thought."""
+        asked = self._asked(turn, [_PLAIN])
+        return self._once(("opening", _shape(turn)), lambda: prompt_of(self._main, asked))
+
+    def _asked(self, turn: Turn, messages: Sequence[Message]) -> Body:
+        """A request with the turn's tools, bare of what no parser looks at, and its options."""
+        return request(messages, [bare(tool) for tool in turn.tools], turn.options)
+
+    def _once(self, key: Any, find: Callable[[], T]) -> T:
+        with self._lock:
+            if key in self._remembered:
+                return cast(T, self._remembered[key])
+        found = find()
+        with self._lock:
+            self._remembered[key] = found
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        return found
+
+    def effective(self, options: Mapping[str, Json]) -> Mapping[str, Json]:
+        """See `Converses`: the server lets a model think where nobody says anything, and tells every template so."""
+        given = {name: value for name, value in options.items() if name not in REQUEST_OPTIONS}
+        known = self.dialect.traits.options if self.dialect else {}
+        return {"enable_thinking": True, **given} if "enable_thinking" in known else given
+
+    def cannot(self, case: Case) -> str | None:
+        """See `Converses`."""
+        reply, options = case.reply, case.options
+        if reply is None:
+            return None
+        if reply.reasoning_content and self.effective(options).get("enable_thinking") is False:
+            return "reasoning while thinking is off"
+        choice = options.get("tool_choice")
+        if choice in ("required", "named") and not reply.tool_calls:
+            return "text where a call is required"
+        if choice == "named" and any(call.name != case.tools[0].name for call in reply.tool_calls):
+            return "a call of another tool than the named one"
+        if options.get("parallel_tool_calls") is False and len(reply.tool_calls) > 1:
+            return "several calls where one is asked for"
+        return None
+
+    def published(self) -> PublishedTarget:
+        """See `Published`."""
+        return PublishedTarget(self, self._setup)
+
+    def fresh(self) -> LlamaCppTarget:
+        """The same template in another process: the server of the other model."""
+        return LlamaCppTarget(self._setup, self._servers)
+
+    def close(self) -> None:
+        """End the servers."""
+        if not self._swapped:
+            self._servers.close()
+
+
+class PublishedTarget:
+    """The same template, rendered as Hugging Face does, with what this server tells every template."""
+
+    is_template = False
+    utf8 = True
+    follows_template = True
+    text_arguments = True
+    cuts = True
+    costly = False
+    capabilities: frozenset[Capability] = frozenset({"render"})
+
+    def __init__(self, target: LlamaCppTarget, setup: Setup) -> None:
+        self._target = target
+        self.name, self.model, self.version = target.name, target.model, target.version
+        self.dialect, self.options, self.atoms = target.dialect, target.options, target.atoms
+        self.effective, self.cannot = target.effective, target.cannot
+        tokens = {"bos_token": setup.vocabulary.bos, "eos_token": setup.vocabulary.eos}
+        self._template = ChatTemplate(setup.template, name=setup.model, special_tokens=tokens, now=datetime.now())
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        add_generation_prompt: bool = True,
+        arguments_as_string: bool = False,
+        options: Mapping[str, Json] | None = None,
+    ) -> str:
+        """See `Renders`. What the template raises goes through as it is."""
+        return self._template.render(
+            [message.to_openai(arguments_as_string=arguments_as_string) for message in messages],
+            [tool.to_openai() for tool in tools] or None,
+            add_generation_prompt=add_generation_prompt,
+            **{"enable_thinking": True, **self.effective(options or {})},
+        )
+
+    def parse_in(self, turn: Turn, text: str) -> Message:
+        """A template parses nothing."""
+        raise NotImplementedError
+
+    def stream_in(self, turn: Turn, chunks: Sequence[str]) -> list[list[Delta]]:
+        """A template parses nothing."""
+        raise NotImplementedError
+
+    def fresh(self) -> PublishedTarget:
+        """The same again."""
+        return self._target.published()
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class Servers:
+    """The two processes: one with the model that ends at once, one with a parrot."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self.ends = self._server(lambda path: models.write_eos(path, setup.vocabulary))
+        self._parrots: dict[int, OwnServer] = {}
+        self._lock = Lock()
+
+    def _server(self, write: Callable[[Path], None]) -> OwnServer:
+        setup = self._setup
+        return OwnServer(setup.program, write, template=setup.template, context=CONTEXT, timeout=setup.timeout)
+
+    def parrot(self, delay: int | None = None) -> OwnServer:
+        """The parrot of that delay, for which one of another delay is ended; None: whichever there is."""
+        with self._lock:
+            chosen = next(iter(self._parrots), DELAYS[0]) if delay is None else delay
+            if chosen not in self._parrots:
+                for other in self._parrots.values():
+                    other.close()
+                vocabulary = self._setup.vocabulary
+                self._parrots = {chosen: self._server(lambda path: models.write_parrot(path, vocabulary, chosen))}
+            return self._parrots[chosen]
+
+    def close(self) -> None:
+        """End both."""
+        for server in (self.ends, *self._parrots.values()):
+            server.close()
+
+
+# -- requests and answers ----------------------------------------------------------------------------------------------
+
+
+def request(messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]) -> Body:
+    """The body that both the chat endpoint and `/apply-template` take."""
+    body: Body = {"messages": [message.to_openai(arguments_as_string=True) for message in messages]}
+    if tools:
+        body["tools"] = [tool.to_openai() for tool in tools]
+    variables = {name: value for name, value in options.items() if name not in REQUEST_OPTIONS}
+    if variables:
+        body["chat_template_kwargs"] = variables
+    if tools:
+        body |= {"parallel_tool_calls": True} | {name: options[name] for name in REQUEST_OPTIONS if name in options}
+    if body.get("tool_choice") == "named":
+        body["tool_choice"] = {"type": "function", "function": {"name": tools[0].name}}
+    return body
+
+
+def begun(body: Body, field: str, text: str) -> Body:
+    """A request for the rest of an answer that has begun with this text."""
+    last: Body = {"role": "assistant", "content": "", field: text}
+    on: Body = {"continue_final_message": True, "add_generation_prompt": False}
+    return body | {"messages": [*body["messages"], last]} | on
+
+
+def prompt_of(server: Answers, body: Mapping[str, Json]) -> str:
+    """The prompt that the server makes of a request."""
+    answer = server.post("/apply-template", body)
+    if not isinstance(answer.get("prompt"), str):
+        raise TargetFailure("malformed", "prompt", "/apply-template shows no prompt")
+    return str(answer["prompt"])
+
+
+def message_of(answer: Mapping[str, Any]) -> Message:
+    """The message of a chat answer."""
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1:
+        raise TargetFailure("malformed", "answer", "the answer has not one choice")
+    message = choices[0].get("message")
+    return message_from_openai({key: value for key, value in message.items() if value is not None})
+
+
+def bare(tool: Tool) -> Tool:
+    """A tool without its description, which no parser reads: a shorter prompt is read in less time."""
+    return replace(tool, description="")
+
+
+def _key(turn: Turn) -> str:
+    """What of a turn the server's parser depends on."""
+    return json.dumps([[tool.to_openai() for tool in turn.tools], dict(turn.options)])
+
+
+def _shape(turn: Turn) -> str:
+    """What of a turn the end of a prompt depends on."""
+    return json.dumps([bool(turn.tools), dict(turn.options)])
