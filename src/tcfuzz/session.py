@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from tcfuzz import campaign, crashers, oracles, strategies, targets
 from tcfuzz.bugs import same_bug, same_cause
@@ -22,13 +23,15 @@ from tcfuzz.journal import Journal
 from tcfuzz.observation import ReferenceTemplate
 from tcfuzz.replay import Outcome, Replayed, is_bad, replay
 from tcfuzz.schedule import DEFAULT_EXAMPLES, Budget, Plan
-from tcfuzz.targets.base import Target
+from tcfuzz.targets.base import Published, Renders, Target
 
 Listener = Callable[[Event], None]
 
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds that one call of a target may take."""
+SELF = Path("self")
+"""`--reference self`: the target's own template, rendered as those who published it mean it."""
 NOT_RECORDED = frozenset({"ollama-version", "url", "server", "server-build"})
 """Settings that say where a crasher was found, not what it is about: a replay chooses its own."""
 SETTINGS = ("model", "renderer", "parser", "ollama-version", "url", "raw", "end-to-end", "server", "server-build")
@@ -95,7 +98,7 @@ class RunOptions:
             shard=self.shard,
             tools=self.tools,
             strict=self.strict,
-            reference_template=None if self.reference is None else reference_template(self.reference),
+            reference_template=None if self.reference in (None, SELF) else reference_template(self.reference),
         )
 
 
@@ -121,6 +124,16 @@ def read_tools(path: Path) -> tuple[Tool, ...]:
     tools = strategies.tools_from_file(path)
     strategies.check_tools(tools)
     return tools
+
+
+def own_template(target: Target) -> ReferenceTemplate:
+    """A target's own template as the reference. Raises UsageError for a target that has none at hand."""
+    if not isinstance(target, Published):
+        raise UsageError(f"--reference self goes with llama-cpp, not with {target.name}: name a template file")
+    published = cast(Renders, target.published())
+    return lambda messages, tools, generation_prompt, options: published.render(
+        messages, tools, add_generation_prompt=generation_prompt, options=options
+    )
 
 
 def reference_template(path: Path) -> ReferenceTemplate:
@@ -201,6 +214,8 @@ class Session:
     def run(self, spec: TargetSpec, target: Target) -> TargetResult:
         """Replay the target's crashers, then the campaign. The target is closed by the caller."""
         plan = self.options.plan()
+        if self.options.reference == SELF:
+            plan = replace(plan, reference_template=own_template(target))
         info = target_info(spec, target, self.options.reference)
         replayed = tuple(self.replay_known(target, plan.reference_template))
         failing = [file for file in replayed if file.still_fails]
@@ -297,7 +312,7 @@ def replay_on(crasher: Crasher, target: Target, template: ReferenceTemplate | No
     recorded = crasher.target.arguments.get("reference")
     if template is None and recorded is not None:
         try:
-            template = reference_template(Path(recorded))
+            template = own_template(target) if recorded == str(SELF) else reference_template(Path(recorded))
         except UsageError as error:
             return Replayed(Outcome.ERROR, reason=str(error))
     return replay(crasher, lambda case: campaign.rejudge(case, target, oracle, template))

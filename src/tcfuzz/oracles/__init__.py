@@ -32,6 +32,7 @@ registry.arrange(
         "truncation",
         "no-vanishing",
         "grammar-admits",
+        "tool-choice",
         "schema-valid",
         "prefix-stable",
         "reference-identical",

@@ -61,7 +61,7 @@ class Oracle:
         """The verdict without what a renderer only does because the template that it was given does it by itself."""
         if not isinstance(verdict, Fail) or not any(finding.blame == "renderer" for finding in verdict.findings):
             return verdict
-        if observation.published is None or observation.reference_template is not None:
+        if observation.published is None:
             return verdict
         own = self.check(observation.published)
         faults = {finding.kind for finding in own.findings} if isinstance(own, Fail) else set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jsonschema
 
 from tcfuzz.case import Message
+from tcfuzz.diff import message_difference
 from tcfuzz.finding import Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Answer, Observation, common_prefix
 from tcfuzz.oracles.base import PARSE, fail, no_answer, oracle, out_of_domain
@@ -38,6 +39,40 @@ def grammar_admits(observation: Observation) -> Verdict:
     at = common_prefix(meant, said)
     loss = f"The grammar does not let the model go on behind {meant[max(0, at - 24) : at]!r}."
     return fail(Finding("grammar-admits", "self", "forbidden", loss, meant[at:], said[at:], text=text)) or Pass()
+
+
+@oracle(
+    "tool-choice",
+    rule="MUST not let its model answer what the request rules out: text where `tool_choice` requires a call, a call "
+    "of another tool than the named one",
+    group="robust",
+    needs=(frozenset({"grammar"}),),
+    reference=True,
+)
+def tool_choice(observation: Observation) -> Verdict:
+    """A program that asks for one certain call, to get structured data, gets something else and breaks."""
+    reply, choice = observation.case.reply, observation.case.options.get("tool_choice")
+    if reply is None or choice not in ("required", "named") or not observation.case.tools:
+        return NotApplicable("no tool_choice that rules something out")
+    named = observation.case.tools[0].name
+    allowed = reply.tool_calls and (choice == "required" or all(call.name == named for call in reply.tool_calls))
+    if allowed or observation.emitted is None or not _is_known(observation):
+        return NotApplicable("a reply that the request allows")
+    outcome = observation.admitted(observation.emitted)
+    if not isinstance(outcome, Answer):
+        return no_answer(outcome)
+    meant, said = outcome.value
+    if said != meant:
+        return Pass()
+    wanted = "a call" if choice == "required" else f"a call of {named}"
+    loss = f"The request asks for {wanted}, and the model may still say something else."
+    return fail(Finding("tool-choice", "self", choice, loss, wanted, said, text=said)) or Pass()
+
+
+def _is_known(observation: Observation) -> bool:
+    """Whether the reply's text says just the reply."""
+    found = observation.reference
+    return found is not None and observation.reply is not None and message_difference(observation.reply, found) is None
 
 
 def _satisfies(observation: Observation, index: int) -> bool:

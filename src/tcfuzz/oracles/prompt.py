@@ -257,8 +257,10 @@ def reference_identical(observation: Observation) -> Verdict:
     template = observation.reference_template
     if template is None:
         return NotApplicable("no --reference")
-    if (verdict := renderable(observation)) is not None:
-        return verdict
+    if observation.published is None and (verdict := renderable(observation)) is not None:
+        return verdict  # the same template, though, renders the same whatever its format can carry
+    if observation.case.reply is None:
+        return NotApplicable("no conversation")
     finding = None
     compared = False
     for messages, prompt in ((observation.case.messages, True), (observation.with_reply, False)):

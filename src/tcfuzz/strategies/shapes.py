@@ -273,10 +273,24 @@ def _long_id(draft: Draft, tape: Tape) -> None:
     draft.call_id = lambda name, index: f"call_{index:0{length}d}_"
 
 
+REQUEST_OPTIONS: dict[str, tuple[Json, ...]] = {
+    "tool_choice": ("required", "named", "auto"),
+    "parallel_tool_calls": (True, False),
+}
+"""Options of requests, for targets that take them; `named` stands for the first tool."""
+
+
 def _option(name: str, draft: Draft, tape: Tape) -> None:
-    values: tuple[Json, ...] = draft.traits.options.get(name, ())
+    values = draft.traits.options.get(name) or REQUEST_OPTIONS.get(name, ())
     if values:
         draft.options[name] = tape.pick(values)
+
+
+def _request_option(name: str, draft: Draft, tape: Tape) -> None:
+    """With a reply, in some cases, that the option rules out."""
+    _option(name, draft, tape)
+    if tape.chance(1, 2):
+        _no_calls(draft, tape) if draft.options[name] == "required" else _parallel(draft, tape)
 
 
 # -- the features -----------------------------------------------------------------------------------------------------
@@ -325,6 +339,10 @@ def _free_ids(scope: Scope) -> bool:
 
 def _has_option(name: str, scope: Scope) -> bool:
     return name in scope.traits.options and (scope.options is None or name in scope.options)
+
+
+def _takes_option(name: str, scope: Scope) -> bool:
+    return scope.options is not None and name in scope.options and scope.calls
 
 
 _RESULTS = frozenset({"history:tool-results"})
@@ -382,5 +400,16 @@ FEATURES: tuple[Feature, ...] = (
             partial(_has_option, name),
         )
         for name in _OPTION_NAMES
+    ),
+    *(
+        Feature(
+            f"option:{name}",
+            f"the request's {name}",
+            "plan",
+            partial(_request_option, name),
+            find_options,
+            partial(_takes_option, name),
+        )
+        for name in REQUEST_OPTIONS
     ),
 )

@@ -92,6 +92,7 @@ class LlamaCppTarget:
         self._remembered: OrderedDict[Any, Any] = OrderedDict()
         self._lock = Lock()
         self._agreed: tuple[str, str] | None = None
+        self._published: PublishedTarget | None = None
 
     def start(self) -> None:
         """Start the first server, so that what it does not take is known before a run."""
@@ -335,7 +336,9 @@ class LlamaCppTarget:
 
     def published(self) -> PublishedTarget:
         """See `Published`."""
-        return PublishedTarget(self, self._setup)
+        if self._published is None:
+            self._published = PublishedTarget(self, self._setup)
+        return self._published
 
     def fresh(self) -> LlamaCppTarget:
         """The same template in another process: the server of the other model."""
