@@ -9,7 +9,7 @@ from tcfuzz.diff import message_difference
 from tcfuzz.finding import Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Answer, Observation, common_prefix
 from tcfuzz.oracles.base import PARSE, fail, no_answer, oracle, out_of_domain
-from tcfuzz.oracles.round_trip import as_said, rendered_text
+from tcfuzz.oracles.round_trip import as_said, is_misrendered, rendered_text
 
 
 @oracle(
@@ -30,6 +30,8 @@ def grammar_admits(observation: Observation) -> Verdict:
     text = rendered_text(observation)
     if text is None or not text:
         return no_answer(None)
+    if is_misrendered(observation):
+        return NotApplicable("the rendered reply says something else: see round-trip")
     outcome = observation.admitted(as_said(observation, text))
     if not isinstance(outcome, Answer):
         return no_answer(outcome)

@@ -64,6 +64,11 @@ def _rendered(observation: Observation) -> _Checked:
     return True, _compare(observation, "renderer", back, outcome)
 
 
+def is_misrendered(observation: Observation) -> bool:
+    """Whether the reference reads another reply in the target's own text of it."""
+    return _rendered(observation)[1] is not None
+
+
 def _itself(observation: Observation) -> _Checked:
     text = rendered_text(observation) if observation.can("parse", "render") else None
     outcome = None if text is None else observation.parse(as_said(observation, text))

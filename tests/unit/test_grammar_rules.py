@@ -1,0 +1,51 @@
+"""`grammar-admits` on made-up servers."""
+
+from dataclasses import replace
+
+import pytest
+
+from tcfuzz import dialects, oracles
+from tcfuzz.case import Case, Message, Tool, ToolCall
+from tcfuzz.finding import Fail, NotApplicable, Pass
+from tcfuzz.observation import Observation
+from tcfuzz.targets.local import LocalTarget
+
+TOOLS = (Tool("act", None, {"type": "object", "properties": {"n": {"type": "number"}}}),)
+CASE = Case(TOOLS, (Message("user", "Hi"),), Message("assistant", None, None, (ToolCall("act", {"n": 0.375}),)))
+
+
+class LetsAllPass(LocalTarget):
+    """A server whose grammar forbids nothing."""
+
+    capabilities = LocalTarget.capabilities | {"grammar"}
+
+    def admitted(self, turn, text):
+        return text, text
+
+
+class ForbidsFractions(LetsAllPass):
+    def admitted(self, turn, text):
+        return text, text.replace(".", "")
+
+
+class RoundsToo(ForbidsFractions):
+    """Its renderer writes other numbers than it was given."""
+
+    def render(self, messages, tools, **more):
+        def rounded(message):
+            calls = (replace(c, arguments={k: round(v, 1) for k, v in c.arguments.items()}) for c in message.tool_calls)
+            return replace(message, tool_calls=tuple(calls))
+
+        return super().render([rounded(message) for message in messages], tools, **more)
+
+
+@pytest.mark.parametrize("target, verdict", [(LetsAllPass, Pass), (ForbidsFractions, Fail), (RoundsToo, NotApplicable)])
+def test_a_grammar_is_asked_for_what_says_the_reply(target, verdict):
+    seen = Observation(CASE, target(dialects.get("qwen3-coder")))
+    assert isinstance(oracles.get("grammar-admits").judge(seen), verdict)
+
+
+def test_what_a_renderer_wrote_wrongly_is_the_renderers_fault():
+    seen = Observation(CASE, RoundsToo(dialects.get("qwen3-coder")))
+    found = oracles.get("round-trip").judge(seen)
+    assert isinstance(found, Fail) and [finding.blame for finding in found.findings] == ["renderer"]
