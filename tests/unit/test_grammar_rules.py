@@ -49,3 +49,16 @@ def test_what_a_renderer_wrote_wrongly_is_the_renderers_fault():
     seen = Observation(CASE, RoundsToo(dialects.get("qwen3-coder")))
     found = oracles.get("round-trip").judge(seen)
     assert isinstance(found, Fail) and [finding.blame for finding in found.findings] == ["renderer"]
+
+
+class ForbidsTextBehindCalls(LetsAllPass):
+    def admitted(self, turn, text):
+        return text, text[: text.rfind("<tool_call|>") + len("<tool_call|>")]
+
+
+def test_text_that_history_alone_shows_behind_its_call_is_asked_for_where_the_model_says_it():
+    case = CASE.with_(reply=replace(CASE.reply, content="Words."))
+    seen = Observation(case, ForbidsTextBehindCalls(dialects.get("gemma4")))
+    rendered = seen.rendered_reply
+    assert rendered is not None and rendered.value.endswith("<tool_call|>Words.")
+    assert isinstance(oracles.get("grammar-admits").judge(seen), Pass)

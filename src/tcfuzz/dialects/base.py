@@ -46,6 +46,7 @@ class Traits:
     reasoning: whether the format has a place for `reasoning_content`.
     reasoning_in_history: whether a reply's reasoning is shown when it is appended right after a user or tool turn.
     content_with_call: `kept`, or `dropped` where the format has no place for text beside a call.
+    calls_shown_first: whether history shows a calling message's text behind its calls, where no model says it.
     content_trim: how `content` may change on its way without loss by the format's own rules: `exact`; `beside-call`
         (outer white space goes where there is a call too); `outer` (always).
     text_trim: roles whose text the canonical template strips of outer white space in the prompt.
@@ -70,6 +71,7 @@ class Traits:
     reasoning: bool = False
     reasoning_in_history: bool = True
     content_with_call: Literal["kept", "dropped"] = "kept"
+    calls_shown_first: bool = False
     content_trim: Literal["exact", "beside-call", "outer"] = "beside-call"
     text_trim: frozenset[str] = frozenset()
     text_json: frozenset[str] = frozenset()

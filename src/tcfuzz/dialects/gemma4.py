@@ -134,6 +134,7 @@ class Gemma4(Dialect):
         kind="custom",
         key_order="sorted",
         reasoning=True,
+        calls_shown_first=True,
         content_trim="outer",
         text_trim=frozenset({"system", "developer", "user", "assistant"}),
         string_arguments="refused",

@@ -79,9 +79,11 @@ def _itself(observation: Observation) -> _Checked:
 
 def as_said(observation: Observation, text: str) -> str:
     """A rendered reply as the model says it: history may show an empty thought, or its end alone, where the prompt
-    opened one that the model only has to end.
+    opened one that the model only has to end; or the text behind the calls.
     """
     dialect, prompt = observation.dialect, observation.turn.prompt
+    if dialect is not None and dialect.traits.calls_shown_first and _has_both(observation.case.reply):
+        return observation.emitted or text
     if dialect is None or prompt is None or not dialect.thought_end.strip() or not dialect.opened_by(prompt):
         return text
     opened = dialect.opened_by(prompt)
@@ -91,6 +93,10 @@ def as_said(observation: Observation, text: str) -> str:
     opening, closing = (re.escape(dialect.marker(role) or "") for role in ("reasoning-open", "reasoning-close"))
     space = dialect.thought_end[len(dialect.thought_end.rstrip()) :]
     return re.sub(rf"\A\s*(?:{opening})?\s*{closing}(?:{re.escape(space)})?", "", text) if closing else text
+
+
+def _has_both(reply: Message | None) -> bool:
+    return reply is not None and bool(reply.content and reply.tool_calls)
 
 
 def rendered_text(observation: Observation) -> str | None:
