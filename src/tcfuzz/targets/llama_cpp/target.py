@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 from tcfuzz.case import Case, Json, Message, Tool
 from tcfuzz.deltas import collect, message_from_openai
-from tcfuzz.dialects.base import Dialect
+from tcfuzz.dialects.base import Dialect, to_json
 from tcfuzz.diff import message_difference
 from tcfuzz.errors import CannotAsk, TargetFailure
 from tcfuzz.hf import ChatTemplate
@@ -168,28 +168,28 @@ class LlamaCppTarget:
         return found
 
     def _spoken(self, turn: Turn, said: str) -> Message:
-        """The message that comes back when the parrot says this. Raises CannotAsk where a grammar changes the text."""
-        message, spoken = self._speech(turn, said)
+        """The message that comes back when the parrot says this. Raises CannotAsk where it is not what was said."""
+        self._check_said(turn, said)
+        message = self._speech(turn, said)[0]
         if isinstance(message, TargetFailure):
             raise message
-        if spoken != said:
-            raise CannotAsk("the server's grammar changes the text")
         return message
 
     # -- what a parrot says ------------------------------------------------------------------------------------------
 
-    def _speech(self, turn: Turn, said: str) -> tuple[Message | TargetFailure, str]:
-        """The message, or how the server failed, and the text that the model came to say."""
+    def _speech(self, turn: Turn, said: str) -> tuple[Message | TargetFailure, str, str]:
+        """The message, or how the server failed; the text that the model came to say, and as the server shows it."""
         return self._once(("speech", _key(turn), said), lambda: self._speak(turn, said))
 
-    def _speak(self, turn: Turn, said: str) -> tuple[Message | TargetFailure, str]:
+    def _speak(self, turn: Turn, said: str) -> tuple[Message | TargetFailure, str, str]:
         parrot, body = self._to_say(turn, said)
-        answer = parrot.post(CHAT, body | {"logprobs": True, "top_logprobs": 1})
+        answer = parrot.post(CHAT, body | {"logprobs": True, "top_logprobs": 1, "verbose": True})
         spoken = self._tokens_of(answer)
+        shown = str(answer.get("__verbose", {}).get("content", spoken))
         try:
-            return message_of(answer), spoken
+            return message_of(answer), spoken, shown
         except TargetFailure as failure:
-            return failure, spoken
+            return failure, spoken, shown
 
     def _tokens_of(self, answer: Mapping[str, Any]) -> str:
         """The text that a model said, control tokens with it, which no server shows."""
@@ -257,11 +257,26 @@ class LlamaCppTarget:
         return message_difference(whole, message) is None
 
     def _check_said(self, turn: Turn, said: str) -> None:
-        """Raise CannotAsk where it is the grammar that changed what was to be streamed."""
+        """Raise CannotAsk where the parser never saw what was to be said: for the grammar, or for a control token.
+
+        Servers keep the control tokens that a format needs, and leave all others out of what the model says.
+        """
         with contextlib.suppress(TargetFailure):
-            _, spoken = self._speech(turn, said)
+            _, spoken, shown = self._speech(turn, said)
             if spoken != said:
                 raise CannotAsk("the server's grammar changes the text")
+            if self._lacks_words_alone(turn, said, shown):
+                raise CannotAsk("the server shows no control tokens inside of a text")
+
+    def _lacks_words_alone(self, turn: Turn, said: str, shown: str) -> bool:
+        """Whether the control tokens that are not shown stood in texts and names alone: no marker is among them."""
+        tokens = [token for token in self._setup.vocabulary.special if said.count(token) > shown.count(token)]
+        if not tokens or self.dialect is None:
+            return False
+        meant, left = (_words(self.dialect.normalise(self.dialect.parse(text, turn.tools))) for text in (said, shown))
+        for token in tokens:
+            meant = meant.replace(to_json(token)[1:-1], "")
+        return meant == left
 
     # -- more than one way -------------------------------------------------------------------------------------------
 
@@ -482,6 +497,12 @@ def bare(tool: Tool) -> Tool:
 def _key(turn: Turn) -> str:
     """What of a turn the server's parser depends on."""
     return json.dumps([[tool.to_openai() for tool in turn.tools], dict(turn.options)])
+
+
+def _words(message: Message) -> str:
+    """A message without its ids."""
+    calls = [[call.name, dict(call.arguments)] for call in message.tool_calls]
+    return to_json([message.content or "", message.reasoning_content or "", calls])
 
 
 def _shape(turn: Turn) -> str:
