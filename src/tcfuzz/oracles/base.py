@@ -43,6 +43,8 @@ class Oracle:
         capabilities = observation.target.capabilities
         if not any(capabilities.issuperset(need) for need in self.needs):
             wanted = " or ".join("+".join(sorted(need)) for need in self.needs)
+            if any("grammar" in need for need in self.needs):
+                return "the target constrains no model of ours"
             return f"the target cannot {wanted}" if wanted != "endpoints" else "the target has one interface only"
         if self.reference and observation.dialect is None:
             return "no reference dialect (--dialect)"

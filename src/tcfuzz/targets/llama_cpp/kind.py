@@ -16,8 +16,9 @@ from tcfuzz.hf import ChatTemplate, guess_special_tokens
 from tcfuzz.targets import Request
 from tcfuzz.targets.base import Target
 from tcfuzz.targets.jinja import guess_dialect
-from tcfuzz.targets.llama_cpp import build, models
+from tcfuzz.targets.llama_cpp import build, models, running
 from tcfuzz.targets.llama_cpp.models import Vocabulary
+from tcfuzz.targets.llama_cpp.server import RunningServer
 from tcfuzz.targets.llama_cpp.target import LlamaCppTarget, Setup
 
 USAGE = "type tcfuzz target llama-cpp --template FILE.jinja"
@@ -124,7 +125,22 @@ def say(text: str) -> None:
 
 
 def _running(request: Request) -> Target:
-    raise UsageError("not yet")
+    """The target for a server that the user runs."""
+    others = [name for name in ("server", "server-build") if request.settings.get(name)]
+    if request.template is not None or request.rest or others:
+        raise UsageError(
+            "--url names a running server and its template: leave out --template and --server, --server-build"
+        )
+    server = RunningServer(request.settings["url"], request.timeout)
+    try:
+        say(f"using the llama-server at {server.url} ({server.props.get('build_info')}, {running.model_name(server)})")
+        can = running.abilities(server, say)
+        text = str(server.props["chat_template"])
+        dialect = _dialect(request, ChatTemplate(text, name="of the server"), text)
+        return running.RunningTarget(server, running.setup_of(server, dialect, request.timeout), can)
+    except BaseException:
+        server.close()
+        raise
 
 
 __all__: Sequence[str] = ("make", "templates", "vocabulary_for")

@@ -99,7 +99,7 @@ class LlamaCppTarget:
         self._servers.ends.start()
 
     @property
-    def _main(self) -> OwnServer:
+    def _main(self) -> Answers:
         """The server that renders, and parses what is prefilled: of a fresh instance it is the other process."""
         return self._servers.parrot() if self._swapped else self._servers.ends
 
@@ -127,8 +127,13 @@ class LlamaCppTarget:
         return self._spoken(turn, said) if prefilled is None else self._prefilled(prefilled)
 
     def _prefilled(self, body: Body) -> Message:
-        end = [[self._setup.vocabulary.ids[self._setup.vocabulary.eos], 1000]]  # for a parrot, which would go on
-        return message_of(self._main.post(CHAT, body | {"max_tokens": 1, "temperature": 0, "logit_bias": end}))
+        end = self._ending()
+        bias: Body = {} if end is None else {"logit_bias": [[end, 1000]]}  # for models that would go on
+        return message_of(self._main.post(CHAT, body | {"max_tokens": 1, "temperature": 0} | bias))
+
+    def _ending(self) -> int | None:
+        """The id of the token that ends an answer."""
+        return self._setup.vocabulary.ids[self._setup.vocabulary.eos]
 
     def _prefill(self, turn: Turn, said: str, *, exactly: bool = False) -> Body | None:
         """The request whose answer begins with this text; None where the server's way to begin one is another.
