@@ -650,6 +650,29 @@ class TakesBracketsForTags(ChatML):
         return super().parse(text.partition("<")[0], tools)
 
 
+# -- no-vanishing ---------------------------------------------------------------------------------------------------
+
+
+@bug("no-vanishing/parser", "truncation")
+class Vanishes(Hermes):
+    """A call that it cannot read comes back as nothing."""
+
+    class reader(TaggedReader):  # noqa: N801
+        def calls_at(self, at: int, final: bool) -> Found | None:
+            return super().calls_at(at, final) or (([], len(self.text)) if final else None)
+
+
+@bug("no-vanishing/parser", "truncation")
+class DropsBadCalls(Coder):
+    """A call that ends and cannot be read is thrown away."""
+
+    class reader(CoderReader):  # noqa: N801
+        def calls_at(self, at: int, final: bool) -> Found | None:
+            end = self.text.find(self.closer, at)
+            bad = final and end >= 0
+            return super().calls_at(at, final) or (([], end + len(self.closer)) if bad else None)
+
+
 # -- truncation -----------------------------------------------------------------------------------------------------
 
 
@@ -686,7 +709,7 @@ class ClosesBrackets(Hermes):
             return call and ([call], len(self.text))
 
 
-@bug("truncation/parser")
+@bug("truncation/parser", "no-vanishing")
 class DropsCutCalls(Hermes):
     """A call without an end is thrown away."""
 
