@@ -19,7 +19,8 @@ from tcfuzz.targets.jinja import guess_dialect
 from tcfuzz.targets.llama_cpp import build, models, running
 from tcfuzz.targets.llama_cpp.models import Vocabulary
 from tcfuzz.targets.llama_cpp.server import RunningServer
-from tcfuzz.targets.llama_cpp.target import LlamaCppTarget, Setup
+from tcfuzz.targets.llama_cpp.servers import Setup
+from tcfuzz.targets.llama_cpp.target import LlamaCppTarget
 
 USAGE = "type tcfuzz target llama-cpp --template FILE.jinja"
 SUFFIXES = (".jinja", ".jinja2", ".j2")

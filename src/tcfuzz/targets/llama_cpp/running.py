@@ -16,8 +16,10 @@ from tcfuzz.errors import CannotAsk, TargetFailure, TargetUnavailable
 from tcfuzz.escape import visible
 from tcfuzz.targets.base import Capability, Turn
 from tcfuzz.targets.llama_cpp import models
+from tcfuzz.targets.llama_cpp.requests import begun, prompt_of, request
 from tcfuzz.targets.llama_cpp.server import RunningServer
-from tcfuzz.targets.llama_cpp.target import LlamaCppTarget, Setup, begun, prompt_of, request
+from tcfuzz.targets.llama_cpp.servers import Setup
+from tcfuzz.targets.llama_cpp.target import LlamaCppTarget
 
 _WORDS = "Plain words to begin with"
 _USER = Message("user", "Plain words.")

@@ -10,58 +10,28 @@ import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, cast
 
 from tcfuzz.case import Case, Json, Message, Tool
-from tcfuzz.deltas import collect, message_from_openai
-from tcfuzz.dialects.base import Dialect, to_json
+from tcfuzz.deltas import collect
+from tcfuzz.dialects.base import to_json
 from tcfuzz.diff import message_difference
 from tcfuzz.errors import CannotAsk, TargetFailure
-from tcfuzz.hf import ChatTemplate
 from tcfuzz.targets import interfaces
 from tcfuzz.targets.base import Capability, Delta, Turn
 from tcfuzz.targets.llama_cpp import models
-from tcfuzz.targets.llama_cpp.models import Vocabulary
+from tcfuzz.targets.llama_cpp.published import PublishedTarget
+from tcfuzz.targets.llama_cpp.requests import CHAT, REQUEST_OPTIONS, Body, bare, begun, message_of, prompt_of, request
 from tcfuzz.targets.llama_cpp.server import Answers, OwnServer
+from tcfuzz.targets.llama_cpp.servers import DELAYS, Servers, Setup
 
-REQUEST_OPTIONS = ("tool_choice", "parallel_tool_calls")
-"""Options of a case that are fields of the request and no variables of the template."""
-DELAYS = (256, 1024, 4096)
-"""How far a parrot looks back, in tokens: the shortest one that a text fits in is asked."""
 NAME = "llama-cpp"
 _MARK = "Words0of0the0user"
 _PLAIN = Message("user", "Plain words.")
 _REMEMBERED = 64
 _LEEWAY = 8
-CONTEXT = 65536
-"""Tokens of context: no prompt is ever cut."""
-
-CHAT = "/v1/chat/completions"
-
-Body = dict[str, Any]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What is under test.
-
-    program: a llama-server. template: the text of a chat template, and what it is called. vocabulary: of the models.
-    stop: the token that ends an answer.
-    """
-
-    program: Path
-    version: str
-    template: str
-    digest: str
-    model: str
-    dialect: Dialect | None
-    vocabulary: Vocabulary
-    timeout: float = 5.0
 
 
 class LlamaCppTarget:
@@ -368,135 +338,6 @@ class LlamaCppTarget:
         """End the servers."""
         if not self._swapped:
             self._servers.close()
-
-
-class PublishedTarget:
-    """The same template, rendered as Hugging Face does, with what this server tells every template."""
-
-    is_template = False
-    utf8 = True
-    follows_template = True
-    text_arguments = True
-    cuts = True
-    costly = False
-    capabilities: frozenset[Capability] = frozenset({"render"})
-
-    def __init__(self, target: LlamaCppTarget, setup: Setup) -> None:
-        self._target = target
-        self.name, self.model, self.version = target.name, target.model, target.version
-        self.dialect, self.options, self.atoms = target.dialect, target.options, target.atoms
-        self.effective, self.cannot = target.effective, target.cannot
-        tokens = {"bos_token": setup.vocabulary.bos, "eos_token": setup.vocabulary.eos}
-        self._template = ChatTemplate(setup.template, name=setup.model, special_tokens=tokens, now=datetime.now())
-
-    def render(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Tool],
-        *,
-        add_generation_prompt: bool = True,
-        arguments_as_string: bool = False,
-        options: Mapping[str, Json] | None = None,
-    ) -> str:
-        """See `Renders`. What the template raises goes through as it is."""
-        return self._template.render(
-            [message.to_openai(arguments_as_string=arguments_as_string) for message in messages],
-            [tool.to_openai() for tool in tools] or None,
-            add_generation_prompt=add_generation_prompt,
-            **{"enable_thinking": True, **self.effective(options or {})},
-        )
-
-    def parse_in(self, turn: Turn, text: str) -> Message:
-        """A template parses nothing."""
-        raise NotImplementedError
-
-    def stream_in(self, turn: Turn, chunks: Sequence[str]) -> list[list[Delta]]:
-        """A template parses nothing."""
-        raise NotImplementedError
-
-    def fresh(self) -> PublishedTarget:
-        """The same again."""
-        return self._target.published()
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-class Servers:
-    """The two processes: one with the model that ends at once, one with a parrot."""
-
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self.ends = self._server(lambda path: models.write_eos(path, setup.vocabulary))
-        self._parrots: dict[int, OwnServer] = {}
-        self._lock = Lock()
-
-    def _server(self, write: Callable[[Path], None]) -> OwnServer:
-        setup = self._setup
-        return OwnServer(setup.program, write, template=setup.template, context=CONTEXT, timeout=setup.timeout)
-
-    def parrot(self, delay: int | None = None) -> OwnServer:
-        """The parrot of that delay, for which one of another delay is ended; None: whichever there is."""
-        with self._lock:
-            chosen = next(iter(self._parrots), DELAYS[0]) if delay is None else delay
-            if chosen not in self._parrots:
-                for other in self._parrots.values():
-                    other.close()
-                vocabulary = self._setup.vocabulary
-                self._parrots = {chosen: self._server(lambda path: models.write_parrot(path, vocabulary, chosen))}
-            return self._parrots[chosen]
-
-    def close(self) -> None:
-        """End both."""
-        for server in (self.ends, *self._parrots.values()):
-            server.close()
-
-
-# -- requests and answers ----------------------------------------------------------------------------------------------
-
-
-def request(messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]) -> Body:
-    """The body that both the chat endpoint and `/apply-template` take."""
-    body: Body = {"messages": [message.to_openai(arguments_as_string=True) for message in messages]}
-    if tools:
-        body["tools"] = [tool.to_openai() for tool in tools]
-    variables = {name: value for name, value in options.items() if name not in REQUEST_OPTIONS}
-    if variables:
-        body["chat_template_kwargs"] = variables
-    if tools:
-        body |= {"parallel_tool_calls": True} | {name: options[name] for name in REQUEST_OPTIONS if name in options}
-    if body.get("tool_choice") == "named":
-        body["tool_choice"] = {"type": "function", "function": {"name": tools[0].name}}
-    return body
-
-
-def begun(body: Body, field: str, text: str) -> Body:
-    """A request for the rest of an answer that has begun with this text."""
-    last: Body = {"role": "assistant", "content": "", field: text}
-    on: Body = {"continue_final_message": True, "add_generation_prompt": False}
-    return body | {"messages": [*body["messages"], last]} | on
-
-
-def prompt_of(server: Answers, body: Mapping[str, Json]) -> str:
-    """The prompt that the server makes of a request."""
-    answer = server.post("/apply-template", body)
-    if not isinstance(answer.get("prompt"), str):
-        raise TargetFailure("malformed", "prompt", "/apply-template shows no prompt")
-    return str(answer["prompt"])
-
-
-def message_of(answer: Mapping[str, Any]) -> Message:
-    """The message of a chat answer."""
-    choices = answer.get("choices")
-    if not isinstance(choices, list) or len(choices) != 1:
-        raise TargetFailure("malformed", "answer", "the answer has not one choice")
-    message = choices[0].get("message")
-    return message_from_openai({key: value for key, value in message.items() if value is not None})
-
-
-def bare(tool: Tool) -> Tool:
-    """A tool without its description, which no parser reads: a shorter prompt is read in less time."""
-    return replace(tool, description="")
 
 
 def _key(turn: Turn) -> str:

@@ -1,0 +1,67 @@
+"""The same template without a server: what its publishers mean it to render."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tcfuzz.case import Json, Message, Tool
+from tcfuzz.hf import ChatTemplate
+from tcfuzz.targets.base import Capability, Delta, Turn
+from tcfuzz.targets.llama_cpp.servers import Setup
+
+if TYPE_CHECKING:
+    from tcfuzz.targets.llama_cpp.target import LlamaCppTarget
+
+
+class PublishedTarget:
+    """The same template, rendered as Hugging Face does, with what this server tells every template."""
+
+    is_template = False
+    utf8 = True
+    follows_template = True
+    text_arguments = True
+    cuts = True
+    costly = False
+    capabilities: frozenset[Capability] = frozenset({"render"})
+
+    def __init__(self, target: LlamaCppTarget, setup: Setup) -> None:
+        self._target = target
+        self.name, self.model, self.version = target.name, target.model, target.version
+        self.dialect, self.options, self.atoms = target.dialect, target.options, target.atoms
+        self.effective, self.cannot = target.effective, target.cannot
+        tokens = {"bos_token": setup.vocabulary.bos, "eos_token": setup.vocabulary.eos}
+        self._template = ChatTemplate(setup.template, name=setup.model, special_tokens=tokens, now=datetime.now())
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        add_generation_prompt: bool = True,
+        arguments_as_string: bool = False,
+        options: Mapping[str, Json] | None = None,
+    ) -> str:
+        """See `Renders`. What the template raises goes through as it is."""
+        return self._template.render(
+            [message.to_openai(arguments_as_string=arguments_as_string) for message in messages],
+            [tool.to_openai() for tool in tools] or None,
+            add_generation_prompt=add_generation_prompt,
+            **{"enable_thinking": True, **self.effective(options or {})},
+        )
+
+    def parse_in(self, turn: Turn, text: str) -> Message:
+        """A template parses nothing."""
+        raise NotImplementedError
+
+    def stream_in(self, turn: Turn, chunks: Sequence[str]) -> list[list[Delta]]:
+        """A template parses nothing."""
+        raise NotImplementedError
+
+    def fresh(self) -> PublishedTarget:
+        """The same again."""
+        return self._target.published()
+
+    def close(self) -> None:
+        """Nothing to give back."""
