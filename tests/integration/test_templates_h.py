@@ -117,10 +117,6 @@ class TextProof(Proof):
         setattr(template, "render", render)  # noqa: B010
         return template
 
-    def limited(self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]) -> bool:
-        without = [replace(message, tool_calls=()) for message in messages]
-        return super().limited(without, tools, options)
-
 
 def recipient_prose(render: Render) -> list[str]:
     return [between(render([], []), "system<|end_header_id|>\n\n", "\nnamespace functions {")]

@@ -208,7 +208,7 @@ REAL = {
     "MiniMax-M2": "minimax-m2",
     "MiniMax-M1": "minimax-m1",
     "ibm-granite-granite-4.0": "granite-4",
-    "meetkai-functionary-medium-v3.2": None,
+    "meetkai-functionary-medium-v3.2": "functionary-v3.2",
     "openbmb-MiniCPM5-1B": None,
     # These leave calls out or write them otherwise than they ask for them.
     "LFM2-8B-A1B": None,

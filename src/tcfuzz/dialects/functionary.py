@@ -169,7 +169,8 @@ class Functionary32(Dialect):
         Marker(f"{RECIPIENT}{EVERYBODY}\n", "separator", special=False),
     )
     turn_ends = (TURN_CLOSE,)
-    traits = Traits(kind="json", content_trim="exact")
+    prose = RECIPIENT_PREAMBLE
+    traits = Traits(kind="json", content_trim="exact", string_arguments="required")
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
@@ -202,8 +203,6 @@ class Functionary32(Dialect):
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        if any(m.tool_calls for m in messages):
-            return "raises at arguments that are no text"
         if any(odd(tool.parameters) for tool in tools if tool.parameters):
             return "raises at an odd schema"
         if any(m.content is None and m.role in ("system", "user", "tool") for m in messages):

@@ -54,7 +54,7 @@ class JinjaTarget:
     ) -> str:
         """See `Renders`. What the template raises goes through as it is."""
         return self._template.render(
-            [message.to_openai(arguments_as_string=arguments_as_string) for message in messages],
+            shapes(self._reference, messages, arguments_as_string=arguments_as_string),
             [tool.to_openai() for tool in tools] or None,
             add_generation_prompt=add_generation_prompt,
             **dict(options or {}),
@@ -87,6 +87,14 @@ def _read(path: Path) -> str:
         raise UsageError(f"the template {path} is no UTF-8 text: save it as UTF-8") from None
 
 
+def shapes(
+    dialect: Dialect | None, messages: Sequence[Message], *, arguments_as_string: bool = False
+) -> list[dict[str, Json]]:
+    """Messages as a dialect's published template takes them: some take arguments as JSON text alone."""
+    as_text = arguments_as_string or (dialect is not None and dialect.traits.string_arguments == "required")
+    return [message.to_openai(arguments_as_string=as_text) for message in messages]
+
+
 def guess_dialect(template: ChatTemplate) -> Dialect:
     """The dialect that a template speaks: it has its markers, writes a reply as the dialect emits it, and most of a few
     short conversations as the dialect renders them (not all: the template may be wrong, which is to be found).
@@ -110,7 +118,7 @@ def guess_dialect(template: ChatTemplate) -> Dialect:
 def _tells(dialect: Dialect, text: str) -> frozenset[str]:
     """A dialect's telling markers in a template's text; none where a whole role is missing."""
     tells = [marker for marker in dialect.markers if marker.role in _TELLING]
-    present = [marker for marker in tells if marker.text in text]
+    present = [marker for marker in tells if marker.text in text or marker.text.replace("\n", r"\n") in text]
     if {marker.role for marker in tells} != {marker.role for marker in present}:
         return frozenset()
     return frozenset(marker.text for marker in present)
@@ -130,10 +138,12 @@ def _speaks(template: ChatTemplate, dialect: Dialect) -> bool:
     called = Message("assistant", "", tool_calls=(_CALL,))
     silent = dialect.traits.max_calls == 0
     try:
-        if silent and _prompt(template, replace(called, content=plain.content)) != _prompt(template, plain):
+        if silent and _prompt(template, dialect, replace(called, content=plain.content)) != _prompt(
+            template, dialect, plain
+        ):
             return False
         reply = plain if silent else called
-        return dialect.emit(reply, [_TOOL]) in _prompt(template, reply)
+        return dialect.emit(reply, [_TOOL]) in _prompt(template, dialect, reply)
     except Exception:  # noqa: BLE001 - whatever a template raises, it does not write this dialect's calls
         return False
 
@@ -165,16 +175,23 @@ def _alike(template: ChatTemplate, dialect: Dialect, messages: Sequence[Message]
     """With a system message or without: some templates put a text of their own there."""
     directed = (Message("system", "Be brief."), *messages)
     for turns in (messages, directed) if dialect.traits.system != "none" else (messages,):
-        shapes = [message.to_openai() for message in turns]
         try:
-            if template.render(shapes, None, add_generation_prompt=prompt) == dialect.render(
-                turns, (), add_generation_prompt=prompt
-            ):
+            theirs = template.render(shapes(dialect, turns), None, add_generation_prompt=prompt)
+            if _but_for_prose(dialect, theirs, dialect.render(turns, (), add_generation_prompt=prompt)):
                 return True
         except Exception:  # noqa: BLE001 - whatever a template raises, this is not how the dialect writes it
             continue
     return False
 
 
-def _prompt(template: ChatTemplate, reply: Message) -> str:
-    return template.render([_USER.to_openai(), reply.to_openai()], [_TOOL.to_openai()], add_generation_prompt=False)
+def _but_for_prose(dialect: Dialect, theirs: str, ours: str) -> bool:
+    """Whether two prompts are one, with the vendor's prose in the place of the dialect's own."""
+    if not dialect.prose:
+        return theirs == ours
+    head, _, tail = ours.partition(dialect.prose)
+    prose = theirs[len(head) : -len(tail)]
+    return theirs == head + prose + tail and not any(token in prose for token in dialect.special_tokens)
+
+
+def _prompt(template: ChatTemplate, dialect: Dialect, reply: Message) -> str:
+    return template.render(shapes(dialect, [_USER, reply]), [_TOOL.to_openai()], add_generation_prompt=False)
