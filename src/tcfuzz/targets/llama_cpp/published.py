@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.targets.base import Capability, Delta, Turn
+from tcfuzz.targets.jinja import shapes
 from tcfuzz.targets.llama_cpp.servers import Setup
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class PublishedTarget:
     ) -> str:
         """See `Renders`. What the template raises goes through as it is."""
         return self._template.render(
-            [message.to_openai(arguments_as_string=arguments_as_string) for message in messages],
+            shapes(self.dialect, messages, arguments_as_string=arguments_as_string),
             [tool.to_openai() for tool in tools] or None,
             add_generation_prompt=add_generation_prompt,
             **{"enable_thinking": True, **self.effective(options or {})},
