@@ -310,8 +310,17 @@ class Observation:
             self.reply is not None
             and self.reference is not None
             and message_difference(self.reply, self.reference) is None
-            and not (isinstance(self.target, Converses) and self.target.cannot(self.case))
+            and self._has_a_way
         )
+
+    @property
+    def _has_a_way(self) -> bool:
+        return not (isinstance(self.target, Converses) and self.target.cannot(self.case))
+
+    @cached_property
+    def may_be_said(self) -> bool:
+        """Whether format and target can carry the reply, as far as it is known: without a dialect, the target alone."""
+        return self._has_a_way if self.dialect is None else self.in_domain
 
     @cached_property
     def history_in_domain(self) -> bool:

@@ -62,3 +62,15 @@ def test_text_that_history_alone_shows_behind_its_call_is_asked_for_where_the_mo
     rendered = seen.rendered_reply
     assert rendered is not None and rendered.value.endswith("<tool_call|>Words.")
     assert isinstance(oracles.get("grammar-admits").judge(seen), Pass)
+
+
+def unknown(name):
+    """A translator of which no reference is known."""
+    target = LocalTarget(dialects.get(name))
+    target.dialect = None
+    return target
+
+
+def test_without_a_reference_white_space_around_a_text_is_no_loss():
+    seen = Observation(CASE.with_(reply=Message("assistant", " Words.\r\n")), unknown("hermes"))
+    assert isinstance(oracles.get("round-trip").judge(seen), Pass)

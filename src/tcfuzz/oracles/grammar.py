@@ -23,7 +23,7 @@ def grammar_admits(observation: Observation) -> Verdict:
     reply = observation.case.reply
     if reply is None:
         return NotApplicable("malformed text: see total")
-    if observation.dialect is not None and not observation.in_domain:
+    if not observation.may_be_said:
         return out_of_domain()
     if not all(_satisfies(observation, index) for index in range(len(reply.tool_calls))):
         return NotApplicable("arguments that the schema does not allow")
