@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import jsonschema
 
-from tcfuzz.case import Case, Message, ToolCall
+from tcfuzz.case import Case, Json, Message, ToolCall
+from tcfuzz.dialects.base import to_json
 from tcfuzz.diff import Difference, as_json, key_orders, message_difference, same
 from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import WAVERINGS, Answer, Observation
