@@ -18,7 +18,7 @@ from tcfuzz.case import Json, Message, Tool, ToolCall
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.dialects.cohere import Cohere2, CommandR7B
 from tcfuzz.dialects.glimmer import Glimmer
-from tcfuzz.dialects.kimi_k2 import KimiK2, KimiK2Thinking
+from tcfuzz.dialects.kimi_k2 import KimiK2, KimiK2First, KimiK2Thinking
 from tcfuzz.dialects.lfm2 import BOS, Lfm2, Lfm2Thinking, Lfm25
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
@@ -179,6 +179,7 @@ PROOFS = (
     Proof(CommandR7B(), COMMAND_R7B, COHERE_TOKENS, DescribedMaker, TEXT_SYSTEM, command_prose),
     Proof(Cohere2(), "Cohere2MoE.jinja", COHERE_TOKENS, DescribedMaker, TEXT_SYSTEM, cohere_prose),
     Proof(KimiK2(), "Kimi-K2-Instruct.jinja", {}, OrderedMaker, prose=kimi_prose, mutable=True),
+    Proof(KimiK2First(), "moonshotai-Kimi-K2.jinja", {}, OrderedMaker, prose=kimi_prose),
     Proof(KimiK2Thinking(), "Kimi-K2-Thinking.jinja", {}, OrderedMaker, prose=kimi_prose, mutable=True),
 )
 proofs = pytest.mark.parametrize("proof", PROOFS, ids=str)

@@ -21,7 +21,7 @@ from tcfuzz.dialects.granite import Granite4, Granite41
 from tcfuzz.dialects.harmony import Harmony
 from tcfuzz.dialects.hermes import Hermes
 from tcfuzz.dialects.hermes_2_pro import Hermes2Pro
-from tcfuzz.dialects.kimi_k2 import KimiK2, KimiK2Thinking
+from tcfuzz.dialects.kimi_k2 import KimiK2, KimiK2First, KimiK2Thinking
 from tcfuzz.dialects.laguna import Laguna, LagunaS21, PoolsideV1
 from tcfuzz.dialects.lfm2 import Lfm2, Lfm2Thinking, Lfm25
 from tcfuzz.dialects.llama4 import Llama4
@@ -76,6 +76,7 @@ for _dialect in (
     CommandR7B(),
     Cohere2(),
     KimiK2(),
+    KimiK2First(),
     KimiK2Thinking(),
     Harmony(),
     Qwen3Thinking(),

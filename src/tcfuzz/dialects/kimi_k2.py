@@ -3,7 +3,8 @@
 Source: the chat templates of Kimi-K2-Instruct and Kimi-K2-Thinking in the copies that llama.cpp carries, which number
 calls through the conversation. An id of the right form is kept as it is, and results are bound by it: the copies bind
 them in the order in which they come. `kimi-k2-thinking` shows thoughts after the first answer without calls only, as
-that template does.
+that template does. `kimi-k2-first` is the first published template, which numbers the calls of each turn anew, shows a
+result's own id, and a backslash with an n behind it.
 """
 
 from __future__ import annotations
@@ -78,9 +79,19 @@ class _Numbers:
         return found
 
 
-_RESULT = re.compile(
-    f"{re.escape(MIDDLE)}## Return of (.*?)\n(.*?){re.escape(TURN_CLOSE)}(?={re.escape('<|im_')}|$)", re.DOTALL
-)
+class _NumbersOfTurn(_Numbers):
+    """The ids that begin anew with each turn; results show what they were given."""
+
+    def of_calls(self, calls: Sequence[ToolCall]) -> list[str]:
+        return [f"functions.{call.name}:{index}" for index, call in enumerate(calls)]
+
+    def of_result(self, message: Message) -> str:
+        return message.tool_call_id or ""
+
+
+def _result(after: str) -> re.Pattern[str]:
+    end = f"{re.escape(TURN_CLOSE)}(?={re.escape('<|im_')}|$)"
+    return re.compile(f"{re.escape(MIDDLE)}## Return of (.*?){re.escape(after)}(.*?){end}", re.DOTALL)
 
 
 class KimiK2(Dialect):
@@ -110,8 +121,10 @@ class KimiK2(Dialect):
     turn_ends = (TURN_CLOSE,)
     traits = Traits(kind="json", id_pattern=ID_PATTERN, content_trim="exact")
 
-    # What stands behind the default system turn.
+    # What stands behind the default system turn, and behind a result's id; how calls are numbered.
     _after_default = "\n"
+    _after_id = "\n"
+    _numbers: ClassVar[type[_Numbers]] = _Numbers
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
@@ -119,20 +132,25 @@ class KimiK2(Dialect):
         parts = [turn("tool_declare", to_json([tool.to_openai() for tool in tools]))] if tools else []
         if self._needs_system(messages):
             parts.append(turn("system", DEFAULT_SYSTEM) + self._after_default)
-        numbers = _Numbers()
+        numbers = self._numbers()
         answer = next((i for i, m in enumerate(messages) if m.role == "assistant" and not m.tool_calls), -1)
         for index, message in enumerate(messages):
-            parts.append(turn(message.role, self._text(message, numbers, shown=index > answer), message.name))
+            text = self._text(message, numbers, shown=index > answer)
+            parts.append(turn(message.role, text, self._name(message)))
         return "".join(parts) + (GENERATION_PROMPT if add_generation_prompt else "")
 
     def _needs_system(self, messages: Sequence[Message]) -> bool:
         return bool(messages) and messages[0].role != "system"
 
+    def _name(self, message: Message) -> str | None:
+        """What stands in the place of a turn's role."""
+        return message.name
+
     def _text(self, message: Message, numbers: _Numbers, *, shown: bool) -> str:
         """What stands in a turn; `shown`: whether an assistant's reasoning does."""
         content = message.content or ""
         if message.role == "tool":
-            return f"## Return of {numbers.of_result(message)}\n{content}"
+            return f"## Return of {numbers.of_result(message)}{self._after_id}{content}"
         if message.role == "assistant":
             thought = self._thought(message.reasoning_content if shown else None)
             return thought + content + call_block(message.tool_calls, numbers.of_calls(message.tool_calls))
@@ -159,7 +177,7 @@ class KimiK2(Dialect):
         return None
 
     def result_bindings(self, prompt: str) -> list[tuple[str, str]] | None:
-        return [(found[1], found[2]) for found in _RESULT.finditer(prompt)]
+        return [(found[1], found[2]) for found in _result(self._after_id).finditer(prompt)]
 
 
 def _read_calls(read: Reader, out: Sink) -> Machine:
@@ -185,6 +203,29 @@ def _read_call(read: Reader) -> Step[Call | None]:
     yield from read.spaces()
     closed = yield from read.literal(CALL_CLOSE)
     return (named[1], arguments, call_id) if closed or read.at_end else None
+
+
+class KimiK2First(KimiK2):
+    """Kimi K2 Instruct's first template."""
+
+    name = "kimi-k2-first"
+    summary = "Kimi K2 Instruct's first template: calls numbered turn by turn"
+    traits = Traits(kind="json", id_pattern=ID_PATTERN, content_trim="exact", developer=False)
+    _after_default = ""
+    _after_id = "\\n"
+    _numbers = _NumbersOfTurn
+
+    def _name(self, message: Message) -> str | None:
+        return None
+
+    def template_limit(
+        self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
+    ) -> str | None:
+        if any(message.role == "developer" for message in messages):
+            return "opens no turn for the developer message"
+        if any(message.role == "tool" and message.content is None for message in messages):
+            return "writes a result's null content as a word"
+        return None
 
 
 class KimiK2Thinking(KimiK2):
