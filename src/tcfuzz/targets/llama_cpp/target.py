@@ -158,18 +158,36 @@ class LlamaCppTarget:
 
     def _speak(self, turn: Turn, said: str) -> tuple[Message | TargetFailure, str, str]:
         parrot, body = self._to_say(turn, said)
-        answer = parrot.post(CHAT, body | {"logprobs": True, "top_logprobs": 1, "verbose": True})
-        spoken = self._tokens_of(answer)
+        try:
+            answer = parrot.post(CHAT, body | {"logprobs": True, "top_logprobs": 1, "verbose": True})
+        except TargetFailure as failure:
+            if failure.kind != "raised":
+                raise
+            return failure, *self._unread(turn, parrot, body)
+        spoken = self._tokens_of(answer["choices"][0]["logprobs"]["content"])
         shown = str(answer.get("__verbose", {}).get("content", spoken))
         try:
             return message_of(answer), spoken, shown
         except TargetFailure as failure:
             return failure, spoken, shown
 
-    def _tokens_of(self, answer: Mapping[str, Any]) -> str:
-        """The text that a model said, control tokens with it, which no server shows."""
+    def _unread(self, turn: Turn, parrot: Answers, body: Body) -> tuple[str, str]:
+        """What the model says where no message comes of it: under the same grammar, with nothing to read it."""
+        plain = self._asked(turn, [_PLAIN]) | {"max_tokens": 1, "verbose": True}
+        settings = parrot.post(CHAT, plain).get("__verbose", {}).get("generation_settings")
+        if settings is None:
+            raise CannotAsk("the server does not show the grammar that it made")
+        under = {key: settings[key] for key in ("grammar", "grammar_lazy", "grammar_triggers")}
+        special = self._setup.vocabulary.special
+        under["preserved_tokens"] = [special[number - models.BYTES] for number in settings["preserved_tokens"]]
+        most = {"n_predict": body["max_tokens"], "temperature": 0, "n_probs": 1}
+        answer = parrot.post("/completion", under | most | {"prompt": prompt_of(parrot, body)})
+        return self._tokens_of(answer["completion_probabilities"]), str(answer["content"])
+
+    def _tokens_of(self, said: Sequence[Mapping[str, Any]]) -> str:
+        """The text of the tokens that a model said, control tokens with it, which no server shows."""
         vocabulary, pieces = self._setup.vocabulary, []
-        for token in answer["choices"][0]["logprobs"]["content"]:
+        for token in said:
             number = token["id"]
             if number >= models.BYTES:
                 pieces.append(vocabulary.special[number - models.BYTES].encode())
