@@ -285,6 +285,14 @@ class Observation:
             return None
 
     @cached_property
+    def native(self) -> str | None:
+        """The reply's native text: the reference's or, where there is none, as the target itself renders it."""
+        if self.dialect is not None or self.case.reply is None or not self.can("render"):
+            return self.emitted if self.dialect is None or self.in_domain else None
+        outcome = self.rendered_reply
+        return outcome.value if isinstance(outcome, Answer) else None
+
+    @cached_property
     def reference(self) -> Message | None:
         """What the reference reads in `emitted`, normalised."""
         if self.dialect is None or self.emitted is None:
@@ -394,6 +402,8 @@ class Observation:
                 return self._stripped(beginning + after.value[len(prompt) :])
         if self._differs_early(before.value, after.value) and self.wavers(self.case.messages):
             return None  # what stands before the reply comes out differently each time
+        if self.dialect is None:
+            return None  # what the prompt opens for the model, and history does not show, nobody can tell
         start = self._reply_start(after.value)
         return None if start is None else self._stripped(after.value[start:])
 

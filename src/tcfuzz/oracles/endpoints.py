@@ -26,7 +26,7 @@ CHUNKINGS = 3
 )
 def endpoints_agree(observation: Observation) -> Verdict:
     """An agent that talks to the same model through another interface loses what the model said."""
-    text = observation.emitted if observation.case.reply is not None else observation.case.text
+    text = (observation.native or observation.emitted) if observation.case.reply is not None else observation.case.text
     if text is None:
         return NotApplicable("out of the format's domain", limit=True)
     if observation.spares(4):

@@ -31,9 +31,9 @@ def stream_equals_whole(observation: Observation) -> Verdict:
     """Agents stream. A marker that a chunk boundary hides leaks into the answer, or swallows the call."""
     if observation.case.reply is None:
         return NotApplicable("malformed text: see total")
-    if not observation.in_domain or observation.emitted is None:
+    text = observation.native
+    if text is None:
         return out_of_domain()
-    text = observation.emitted
     whole = _whole(observation, text)
     if not isinstance(whole, Answer):
         return no_answer(whole)
