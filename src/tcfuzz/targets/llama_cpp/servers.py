@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Condition
+from typing import Any
 
+from tcfuzz.case import Json
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.targets.llama_cpp import models
 from tcfuzz.targets.llama_cpp.models import Vocabulary
-from tcfuzz.targets.llama_cpp.server import OwnServer
+from tcfuzz.targets.llama_cpp.server import Answers, OwnServer
 
 DELAYS = (256, 1024, 4096)
 """How far a parrot looks back, in tokens: the shortest one that a text fits in is asked."""
@@ -42,25 +45,61 @@ class Servers:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self.ends = self._server(lambda path: models.write_eos(path, setup.vocabulary))
-        self._parrots: dict[int, OwnServer] = {}
-        self._lock = Lock()
+        self._parrot = self._parrot_of(DELAYS[0])
+        self._delay, self._asking = DELAYS[0], 0
+        self._freed = Condition()
 
     def _server(self, write: Callable[[Path], None]) -> OwnServer:
         setup = self._setup
         return OwnServer(setup.program, write, template=setup.template, context=CONTEXT, timeout=setup.timeout)
 
-    def parrot(self, delay: int | None = None) -> OwnServer:
-        """The parrot of that delay, for which one of another delay is ended; None: whichever there is."""
-        with self._lock:
-            chosen = next(iter(self._parrots), DELAYS[0]) if delay is None else delay
-            if chosen not in self._parrots:
-                for other in self._parrots.values():
-                    other.close()
-                vocabulary = self._setup.vocabulary
-                self._parrots = {chosen: self._server(lambda path: models.write_parrot(path, vocabulary, chosen))}
-            return self._parrots[chosen]
+    def _parrot_of(self, delay: int) -> OwnServer:
+        vocabulary = self._setup.vocabulary
+        return self._server(lambda path: models.write_parrot(path, vocabulary, delay))
+
+    def parrot(self, delay: int | None = None) -> Answers:
+        """The parrot of that delay; None: whichever there is."""
+        return _Parrot(self, delay)
+
+    @contextmanager
+    def asking(self, delay: int | None) -> Iterator[OwnServer]:
+        """The parrot of that delay, for one request. One of another delay is ended first, once nobody asks it."""
+        with self._freed:
+            self._freed.wait_for(lambda: delay in (None, self._delay) or not self._asking)
+            if delay not in (None, self._delay):
+                assert delay is not None
+                self._parrot.close()
+                self._parrot, self._delay = self._parrot_of(delay), delay
+            self._asking += 1
+        try:
+            yield self._parrot
+        finally:
+            with self._freed:
+                self._asking -= 1
+                self._freed.notify_all()
 
     def close(self) -> None:
         """End both."""
-        for server in (self.ends, *self._parrots.values()):
+        for server in (self.ends, self._parrot):
             server.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parrot:
+    """The parrot of a delay, whichever process it is when it is asked."""
+
+    servers: Servers
+    delay: int | None
+
+    def post(self, path: str, body: Mapping[str, Json]) -> Any:
+        """See `Answers`."""
+        with self.servers.asking(self.delay) as server:
+            return server.post(path, body)
+
+    def text(self, path: str, body: Mapping[str, Json]) -> str:
+        """See `Answers`."""
+        with self.servers.asking(self.delay) as server:
+            return server.text(path, body)
+
+    def close(self) -> None:
+        """The processes are `Servers`' to end."""

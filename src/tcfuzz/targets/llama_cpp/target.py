@@ -23,7 +23,7 @@ from tcfuzz.targets.base import Capability, Delta, Turn
 from tcfuzz.targets.llama_cpp import models
 from tcfuzz.targets.llama_cpp.published import PublishedTarget
 from tcfuzz.targets.llama_cpp.requests import CHAT, REQUEST_OPTIONS, Body, bare, begun, message_of, prompt_of, request
-from tcfuzz.targets.llama_cpp.server import Answers, OwnServer
+from tcfuzz.targets.llama_cpp.server import Answers
 from tcfuzz.targets.llama_cpp.servers import DELAYS, Servers, Setup
 
 NAME = "llama-cpp"
@@ -132,7 +132,7 @@ class LlamaCppTarget:
 
     def _find_beginnings(self, turn: Turn) -> list[tuple[str, str]]:
         asked = self._asked(turn, [_PLAIN])
-        opened = prompt_of(self._main, asked)
+        opened = _plain_prompt(self._main, asked)
         found = []
         for field in ("content", "reasoning_content"):
             with contextlib.suppress(TargetFailure):
@@ -196,7 +196,7 @@ class LlamaCppTarget:
         end = (vocabulary.stop or vocabulary.eos).encode()
         return b"".join(pieces[:-1] if pieces and pieces[-1] == end else pieces).decode("utf-8", "surrogateescape")
 
-    def _to_say(self, turn: Turn, said: str) -> tuple[OwnServer, Body]:
+    def _to_say(self, turn: Turn, said: str) -> tuple[Answers, Body]:
         """The parrot and the request that makes it say this. Raises CannotAsk where no parrot reaches so far."""
         vocabulary, tail = self._setup.vocabulary, self._tail(turn)
         for delay in DELAYS:
@@ -212,7 +212,7 @@ class LlamaCppTarget:
         return self._once(("tail", _key(turn)), lambda: self._find_tail(turn))
 
     def _find_tail(self, turn: Turn) -> str:
-        prompt = prompt_of(self._servers.parrot(), self._asked(turn, [Message("user", _MARK)]))
+        prompt = _plain_prompt(self._servers.parrot(), self._asked(turn, [Message("user", _MARK)]))
         if _MARK not in prompt:
             raise CannotAsk("the prompt does not show the user's message")
         return prompt[prompt.rfind(_MARK) + len(_MARK) :]
@@ -303,7 +303,7 @@ class LlamaCppTarget:
     def _opening(self, turn: Turn) -> str:
         """A plain prompt, whose end may open a thought."""
         asked = self._asked(turn, [_PLAIN])
-        return self._once(("opening", _shape(turn)), lambda: prompt_of(self._main, asked))
+        return self._once(("opening", _shape(turn)), lambda: _plain_prompt(self._main, asked))
 
     def _asked(self, turn: Turn, messages: Sequence[Message]) -> Body:
         """A request with the turn's tools, bare of what no parser looks at, and its options."""
@@ -356,6 +356,16 @@ class LlamaCppTarget:
         """End the servers."""
         if not self._swapped:
             self._servers.close()
+
+
+def _plain_prompt(server: Answers, body: Body) -> str:
+    """A prompt with nothing but tools. Raises CannotAsk where the template refuses them, which is no parser's fault."""
+    try:
+        return prompt_of(server, body)
+    except TargetFailure as failure:
+        if failure.kind == "raised":
+            raise CannotAsk("the server renders no prompt with these tools") from None
+        raise
 
 
 def _key(turn: Turn) -> str:
