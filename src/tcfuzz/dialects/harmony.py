@@ -68,9 +68,12 @@ def _joined(pieces: Sequence[str]) -> str:
 # -- conversations -----------------------------------------------------------------------------------------------------
 
 
+def _directions(effort: Json) -> str:
+    return f"{IDENTITY}\nKnowledge cutoff: 2024-06\nCurrent date: {DATE}\n\nReasoning: {effort}\n\n{CHANNELS}"
+
+
 def _system(effort: Json, tools: Sequence[Tool]) -> str:
-    lines = f"{IDENTITY}\nKnowledge cutoff: 2024-06\nCurrent date: {DATE}\n\nReasoning: {effort}\n\n{CHANNELS}"
-    return f"{START}system{MESSAGE}{lines}" + (f"\n{TOOL_PREAMBLE}" if tools else "") + END
+    return f"{START}system{MESSAGE}{_directions(effort)}" + (f"\n{TOOL_PREAMBLE}" if tools else "") + END
 
 
 def _developer(head: Message | None, tools: Sequence[Tool]) -> str:
@@ -161,6 +164,7 @@ class Harmony(Dialect):
         Marker(f" to={FUNCTIONS}", "call-open", special=False),
     )
     turn_ends = (RETURN, CALL, END)
+    prose = _directions("medium")
     traits = Traits(
         kind="json",
         max_calls=1,

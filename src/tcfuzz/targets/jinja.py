@@ -101,7 +101,7 @@ def guess_dialect(template: ChatTemplate) -> Dialect:
 
     Raises UsageError for none, with those whose calls it writes.
     """
-    found = {dialect.name: tells for dialect in dialects.registry if (tells := _tells(dialect, template.text))}
+    found = {dialect.name: tells for dialect in dialects.registry if (tells := _found_in(template, dialect))}
     spoken = {name: tells for name, tells in found.items() if _speaks(template, dialects.get(name))}
     fits = [name for name, tells in spoken.items() if not any(tells < other for other in spoken.values())]
     alike = [name for name in fits if _turns_alike(template, dialects.get(name))]
@@ -113,6 +113,17 @@ def guess_dialect(template: ChatTemplate) -> Dialect:
         raise UsageError(f"the template {template.name} {hint}")
     known = ", ".join(dialects.names())
     raise UsageError(f"the template {template.name} speaks no dialect known here: add --dialect with one of {known}")
+
+
+def _found_in(template: ChatTemplate, dialect: Dialect) -> frozenset[str]:
+    """A dialect's telling markers in a template, or in what it writes: some templates put their markers together."""
+    if tells := _tells(dialect, template.text):
+        return tells
+    try:
+        said = _prompt(template, dialect, Message("assistant", "", tool_calls=(_CALL,)))
+        return _tells(dialect, template.text + said)
+    except Exception:  # noqa: BLE001 - whatever a template raises, it shows no markers then
+        return frozenset()
 
 
 def _tells(dialect: Dialect, text: str) -> frozenset[str]:
