@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -60,6 +61,7 @@ class Unasked:
 Outcome = Answer[T] | Failed | Unasked
 
 
+_OPENS_THOUGHT = re.compile(r"<[^<>/]*think[^<>/]*>\s*\Z|\[THINK\]\s*\Z", re.IGNORECASE)
 WAVERINGS = 64
 """Renderings that show a random order of two things with near certainty: some show it once in eight times."""
 PROBES = ("One.", "Two.")
@@ -415,8 +417,16 @@ class Observation:
     def _stripped(self, gained: str) -> Outcome[str] | None:
         """What the prompt gained without its end of turn."""
         if self.dialect is None:
-            return None if self._turn_end is None else Answer(gained.removesuffix(self._turn_end))
+            return self._stripped_unknown(gained)
         return Answer(self.dialect.strip_turn_end(gained))
+
+    def _stripped_unknown(self, gained: str) -> Outcome[str] | None:
+        """The same without a reference; None where the gain is no one reply of a model, as far as that can be told."""
+        before, end = self.render(), self._turn_end
+        if end is None or not isinstance(before, Answer) or _OPENS_THOUGHT.search(before.value):
+            return None  # history shows no reply that goes on with a thought
+        text = gained.removesuffix(end)
+        return None if end.strip() and end.strip() in text else Answer(text)
 
     def _reply_start(self, after: str) -> int | None:
         """Where the reply begins when the prompt before it changed, too: there two other replies differ first."""

@@ -115,7 +115,8 @@ def vocabulary_for(text: str, dialect: Dialect | None) -> Vocabulary:
     guessed = guess_special_tokens(text)
     known = dialect.special_tokens if dialect else ()
     tokens = list(dict.fromkeys((*known, *_TOKEN.findall(text), *_PROSE.findall(text))))
-    control = [token for token in tokens if _CONTROL.fullmatch(token)]
+    # Which tokens of an unknown format a vocabulary hides nobody can tell: all are shown.
+    control = [token for token in tokens if _CONTROL.fullmatch(token)] if dialect else []
     bos = (dialect.marker("bos") if dialect else None) or guessed["bos_token"] or "<|endoftext|>"
     return models.vocabulary(tokens, control, bos=bos, eos=guessed["eos_token"])
 
