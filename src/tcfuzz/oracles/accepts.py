@@ -5,7 +5,8 @@ from __future__ import annotations
 from tcfuzz.case import Json
 from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Failed, Observation
-from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, oracle, out_of_domain
+from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, oracle, out_of_domain, unasked
+from tcfuzz.targets.base import Converses
 
 
 @oracle(
@@ -18,27 +19,41 @@ def accepts(observation: Observation) -> Verdict:
     """A conversation that cannot be rendered ends an agent's run; a reply that cannot be parsed is lost."""
     if observation.case.reply is None:
         return NotApplicable("malformed text: see total")
-    applicable = False
+    outcomes: list[object] = []
     findings: list[Finding | None] = []
     if observation.can("render") and not observation.template_limit and observation.history_in_domain:
-        applicable = True
-        findings.append(_finding("renderer", observation.render(), "the conversation"))
+        outcomes.append(observation.render())
+        findings.append(_finding("renderer", outcomes[-1], "the conversation"))
         if observation.dialect is None or observation.reference_prompt(observation.with_reply) is not None:
             outcome = observation.render(observation.with_reply, generation_prompt=False)
+            outcomes.append(outcome)
             findings.append(_finding("renderer", outcome, "the conversation with the reply"))
     unread: Finding | None = None
     if observation.in_domain and observation.emitted is not None:
         if observation.can("parse"):
-            applicable = True
-            unread = _finding("parser", observation.parse(observation.emitted), "the reply", observation.emitted)
-            findings.append(unread)
+            read = observation.parse(observation.emitted)
+            outcomes.append(read)
+            unread = _finding("parser", read, "the reply", observation.emitted)
+            findings.append(None if _unrendered(observation, read) else unread)
         if observation.can("stream") and unread is None:  # what fails whole fails no less in a stream
-            applicable = True
             streamed = observation.stream((observation.emitted,))
+            outcomes.append(streamed)
             findings.append(_finding("stream", streamed, "the reply's stream", observation.emitted))
-    if not applicable:
+    if not outcomes:
         return out_of_domain()
-    return fail(*findings) or Pass()
+    return fail(*findings) or unasked(outcomes) or Pass()
+
+
+def _unrendered(observation: Observation, outcome: object) -> bool:
+    """Whether a server came to no parsing, since it cannot render the request: it says the same of the conversation."""
+    if not isinstance(observation.target, Converses) or not isinstance(outcome, Failed):
+        return False
+    rendered = observation.render() if observation.can("render") else None
+    return isinstance(rendered, Failed) and _told(rendered) == _told(outcome)
+
+
+def _told(failed: Failed) -> tuple[str, str, str]:
+    return failed.kind, failed.error, failed.message.partition("\n")[0]
 
 
 def _finding(blame: Blame, outcome: object, what: str, text: str | None = None) -> Finding | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,6 +110,12 @@ def no_answer(outcome: object) -> NotApplicable:
     return NotApplicable(reason)
 
 
+def unasked(outcomes: Sequence[object]) -> NotApplicable | None:
+    """Why nothing was learnt from calls none of which could be made; None where one was."""
+    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Unasked)]
+    return NotApplicable(reasons[0]) if reasons and len(reasons) == len(outcomes) else None
+
+
 def failure_kind(failed: Failed) -> str:
     """The kind of a finding about a failed call: what happened and the error's type, without its text."""
     return f"{failed.kind}:{failed.error}" if failed.kind in ("raised", "died") else failed.kind
@@ -140,4 +146,5 @@ __all__ = [
     "oracle",
     "out_of_domain",
     "registry",
+    "unasked",
 ]

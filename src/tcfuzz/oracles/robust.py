@@ -9,7 +9,7 @@ from tcfuzz.case import Json, Message
 from tcfuzz.diff import as_json, message_difference, same
 from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Answer, Failed, Observation, Outcome
-from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, no_answer, no_calls, oracle
+from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, no_answer, no_calls, oracle, unasked
 
 SLOW_SECONDS = 2.0
 """Below that a text of 100 KB or less is read fast enough, however busy the machine is and whatever the curve is."""
@@ -30,18 +30,21 @@ def total(observation: Observation) -> Verdict:
     if observation.case.reply is not None or text is None:
         return NotApplicable("a well-formed reply: see accepts")
     findings: list[Finding | None] = []
+    outcomes: list[object] = []
     if observation.can("parse"):
         outcome = observation.parse(text)
+        outcomes.append(outcome)
         findings.append(_not_total(outcome, "parser", text))
         if isinstance(outcome, Answer):
             findings.append(_content_lost(observation, text, outcome.value))
             findings.append(_superlinear(observation, text))
     if observation.can("stream") and not any(findings):  # what fails whole fails no less in a stream
         for chunks in ((text,), _cut(text, observation.case.chunks)):
-            findings.append(_not_total(observation.stream(chunks), "stream", text, chunks))
+            outcomes.append(observation.stream(chunks))
+            findings.append(_not_total(outcomes[-1], "stream", text, chunks))
             if findings[-1]:
                 break
-    return fail(*findings) or Pass()
+    return fail(*findings) or unasked(outcomes) or Pass()
 
 
 def _cut(text: str, sizes: tuple[int, ...]) -> tuple[str, ...]:
