@@ -208,6 +208,11 @@ class Observation:
         target = cast(Constrains, self.target)
         return self._once(("admitted", text), lambda: self._call(lambda: target.admitted(self.turn, text)))
 
+    def may_come(self, text: str) -> bool:
+        """Whether the target's model may begin with this text, as far as it can be told: its grammar may forbid it."""
+        outcome = self.admitted(text) if self.can("grammar") else None
+        return not isinstance(outcome, Answer) or outcome.value[1].startswith(outcome.value[0])
+
     @cached_property
     def published(self) -> Observation | None:
         """What the target's template makes of the case by itself; None where the target renders no such template."""
@@ -320,17 +325,18 @@ class Observation:
             self.reply is not None
             and self.reference is not None
             and message_difference(self.reply, self.reference) is None
-            and self._has_a_way
+            and self.has_a_way
         )
 
     @property
-    def _has_a_way(self) -> bool:
+    def has_a_way(self) -> bool:
+        """Whether the target's interface has a way to carry the case's reply."""
         return not (isinstance(self.target, Converses) and self.target.cannot(self.case))
 
     @cached_property
     def may_be_said(self) -> bool:
         """Whether format and target can carry the reply, as far as it is known: without a dialect, the target alone."""
-        return self._has_a_way if self.dialect is None else self.in_domain
+        return self.has_a_way if self.dialect is None else self.in_domain
 
     @cached_property
     def history_in_domain(self) -> bool:

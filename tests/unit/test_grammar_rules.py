@@ -74,3 +74,21 @@ def unknown(name):
 def test_without_a_reference_white_space_around_a_text_is_no_loss():
     seen = Observation(CASE.with_(reply=Message("assistant", " Words.\r\n")), unknown("hermes"))
     assert isinstance(oracles.get("round-trip").judge(seen), Pass)
+
+
+class Breaks(LetsAllPass):
+    """A parser that reads no text, and a grammar that makes whole calls of what begins one."""
+
+    admits = "<tool_call>{}</tool_call>"
+
+    def parse(self, text, tools):
+        raise ValueError(text)
+
+    def admitted(self, turn, text):
+        return text, self.admits
+
+
+@pytest.mark.parametrize("text, verdict", [("<tool_call>{", Fail), ("<tool_call>[", NotApplicable)])
+def test_a_parser_is_held_to_what_its_servers_model_may_say(text, verdict):
+    seen = Observation(Case(TOOLS, (Message("user", "Hi"),), text=text), Breaks(dialects.get("hermes")))
+    assert isinstance(oracles.get("total").judge(seen), verdict)

@@ -110,6 +110,8 @@ def no_vanishing(observation: Observation) -> Verdict:
         return no_answer(outcome)
     if not _is_empty(outcome.value):
         return Pass()
+    if not observation.may_come(text):
+        return NotApplicable("the target's grammar lets no model say this")
     loss = "The model's answer disappears: neither content nor reasoning nor a call comes back."
     finding = Finding("no-vanishing", "parser", "vanished", loss, text, outcome.value.to_openai(), text=text)
     return fail(finding) or Pass()

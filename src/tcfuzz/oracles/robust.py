@@ -44,6 +44,8 @@ def total(observation: Observation) -> Verdict:
             findings.append(_not_total(outcomes[-1], "stream", text, chunks))
             if findings[-1]:
                 break
+    if any(findings) and not observation.may_come(text):
+        return NotApplicable("the target's grammar lets no model say this")
     return fail(*findings) or unasked(outcomes) or Pass()
 
 
@@ -191,7 +193,7 @@ def deterministic(observation: Observation) -> Verdict:
         checked = checked or again is not None
         findings.append(_varies(again, "renderer", None))
     text = observation.emitted if case.reply is not None else case.text
-    if observation.can("parse") and text is not None:
+    if observation.can("parse") and text is not None and observation.has_a_way:
         again = _again(lambda fresh: _plain(observation.parse_again(text, fresh=fresh)), times)
         checked = checked or again is not None
         findings.append(_varies(again, "parser", text))
