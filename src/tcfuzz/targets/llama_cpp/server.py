@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ PORT_TRIES = 3
 """Another program may take a free port before the server does."""
 LOG_LINES = 3
 """So many of the last lines of its log go with a finding about a server that failed."""
+CHARACTERS_A_SECOND = 300
+"""At least so many of a request a server gets through, on a machine that has other things to do, too."""
 _CRASHES = (b"GGML_ASSERT", b"terminate called", b"Segmentation fault", b"GGML_ABORT")
 _FLAGS = (
     "--jinja", "-np", "1", "--no-warmup", "-fa", "on", "-t", "1", "--no-prefill-assistant", "-lv", "2",
@@ -40,6 +43,11 @@ class Answers(Protocol):
 
     def close(self) -> None:
         """Give back processes and connections."""
+
+
+def patience(timeout: float, body: Mapping[str, Json]) -> float:
+    """The seconds to wait for an answer: the longer a text, the more of them does its stream take."""
+    return timeout + len(json.dumps(body)) / CHARACTERS_A_SECOND
 
 
 class OwnServer:
@@ -87,13 +95,13 @@ class OwnServer:
         return self._running().client.get(path, timeout=START).json()
 
     def _exchange(self, path: str, body: Mapping[str, Json], **headers: str) -> httpx.Response:
-        process = self._running()
+        process, seconds = self._running(), patience(self._timeout, body)
         try:
-            return received(process.client, path, body, self._timeout, **headers)
+            return received(process.client, path, body, seconds, **headers)
         except httpx.TimeoutException:
             words = process.last_words()
             self._end(process)
-            raise TargetFailure("hung", "timeout", _told(f"no answer within {self._timeout:g} s", words)) from None
+            raise TargetFailure("hung", "timeout", _told(f"no answer within {seconds:.0f} s", words)) from None
         except OverflowError:
             self._end(process)
             raise TargetFailure("flooded", "text", f"more than {MAX_ANSWER >> 20} MiB in one answer") from None
@@ -258,10 +266,11 @@ class RunningServer:
         return response.content.decode("utf-8", "surrogateescape")
 
     def _exchange(self, path: str, body: Mapping[str, Json], **headers: str) -> httpx.Response:
+        seconds = patience(self._timeout, body)
         try:
-            return received(self._client, path, body, self._timeout, **headers)
+            return received(self._client, path, body, seconds, **headers)
         except httpx.TimeoutException:
-            raise TargetFailure("hung", "timeout", f"no answer within {self._timeout:g} s") from None
+            raise TargetFailure("hung", "timeout", f"no answer within {seconds:.0f} s") from None
         except OverflowError:
             raise TargetFailure("flooded", "text", f"more than {MAX_ANSWER >> 20} MiB in one answer") from None
         except httpx.TransportError as error:
