@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jsonschema
 
 from tcfuzz.case import Message
@@ -10,6 +12,8 @@ from tcfuzz.finding import Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Answer, Observation, common_prefix
 from tcfuzz.oracles.base import PARSE, fail, no_answer, oracle, out_of_domain
 from tcfuzz.oracles.round_trip import as_said, is_misrendered, rendered_text
+
+_TOKEN = re.compile(r"\s*<[^<>\s]+>\s*")
 
 
 @oracle(
@@ -39,6 +43,8 @@ def grammar_admits(observation: Observation) -> Verdict:
     if said == meant:
         return Pass()
     at = common_prefix(meant, said)
+    if observation.dialect is None and _TOKEN.fullmatch(meant[at:]):
+        return NotApplicable("the end of a turn, perhaps, which no model says")
     loss = f"The grammar does not let the model go on behind {meant[max(0, at - 24) : at]!r}."
     return fail(Finding("grammar-admits", "self", "forbidden", loss, meant[at:], said[at:], text=text)) or Pass()
 

@@ -75,9 +75,22 @@ def _itself(observation: Observation) -> _Checked:
     outcome = None if text is None else observation.parse(as_said(observation, text))
     if text is None or not isinstance(outcome, Answer):
         return False, None
-    if observation.dialect is None and not _shows(text, observation.case.reply):
+    if observation.dialect is not None:
+        return True, _compare(observation, "self", outcome.value, text)
+    if not _shows(text, observation.case.reply):
         return False, None
-    return True, _compare(observation, "self", outcome.value, text)
+    return True, _compare(observation, "self", _unmarked(outcome.value, observation.case.reply), text)
+
+
+def _unmarked(back: Message, reply: Message | None) -> Message:
+    """A message with the reply's texts where it has them and more: markers that servers may or may not hide."""
+    assert reply is not None
+    content, reasoning = reply.content or "", reply.reasoning_content or ""
+    return replace(
+        back,
+        content=content if content.strip() in (back.content or "") else back.content,
+        reasoning_content=reasoning if reasoning.strip() in (back.reasoning_content or "") else back.reasoning_content,
+    )
 
 
 def _shows(text: str, reply: Message | None) -> bool:
