@@ -56,13 +56,14 @@ class ToolDraft:
     bare: bool = False
     null_parameters: bool = False
     optional_first: bool = False
+    turned: bool = False
     imported: Tool | None = None
 
     def parameters(self) -> dict[str, Json] | None:
         """The JSON schema of the arguments."""
         if self.null_parameters:
             return None
-        declared = [param for param in self.params if param.declared]
+        declared = [param for param in self.params if param.declared][:: -1 if self.turned else 1]
         schema: dict[str, Json] = {"type": "object", "properties": {p.key: p.schema for p in declared}}
         required = [param.key for param in declared if param.required]
         if required:

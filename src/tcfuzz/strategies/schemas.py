@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from tcfuzz.case import Case, Json
+from tcfuzz.case import Case, Json, Tool, ToolCall
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.strategies import markers, texts
 from tcfuzz.strategies.draft import Draft, Param
@@ -89,6 +89,13 @@ def _optional_before_required(schema: Mapping[str, Json]) -> bool:
     return False in flags and True in flags[flags.index(False) :]
 
 
+def _in_other_order(call: ToolCall, tool: Tool | None) -> bool:
+    properties = tool.parameters.get("properties") if tool is not None and tool.parameters else None
+    declared = list(properties) if isinstance(properties, Mapping) else []
+    given = [key for key in call.arguments if key in declared]
+    return given != [key for key in declared if key in call.arguments]
+
+
 def find_schemas(case: Case, dialect: Dialect | None) -> frozenset[str]:
     """All `schema:*` features of the tools in a case."""
     found: set[str] = set()
@@ -104,7 +111,10 @@ def find_schemas(case: Case, dialect: Dialect | None) -> frozenset[str]:
             found.update(_own_keywords(schema, root=schema is root))
             if _optional_before_required(schema):
                 found.add("optional-before-required")
-    called = {call.name for message in case.conversation() for call in message.tool_calls}
+    calls = [call for message in case.conversation() for call in message.tool_calls]
+    if any(_in_other_order(call, case.tool(call.name)) for call in calls):
+        found.add("other-order")
+    called = {call.name for call in calls}
     if len(case.tools) >= MANY_TOOLS:
         found.add("many-tools")
     if len(case.tools) > 1 and any(tool.name not in called for tool in case.tools):
@@ -224,6 +234,13 @@ def _optional_first(draft: Draft, tape: Tape) -> None:
     tool.optional_first = True
 
 
+def _other_order(draft: Draft, tape: Tape) -> None:
+    tool = draft.target_tool(tape)
+    while len(tool.params) < 2:
+        draft.add_string(tool)
+    tool.turned = True
+
+
 def _no_parameters(draft: Draft, tape: Tape) -> None:
     """A tool without parameters: one more where the arguments of the first are needed."""
     lone = not draft.wants_arguments() and tape.chance(1, 2)
@@ -292,6 +309,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _feature("ref", "$ref into $defs", _ref, _OBJECT),
     _feature("optional-before-required", "an optional parameter declared before a required one", _optional_first),
+    _feature("other-order", "parameters declared in another order than calls give them in", _other_order),
     _feature("nested", "objects with properties of their own", partial(_put, _nested), _OBJECT),
     _feature("extra-keywords", "title, default, examples and unknown keywords", partial(_put, _extra_keywords)),
     _feature("no-description", "tools and parameters without a description", _no_description),
