@@ -9,6 +9,7 @@ from tcfuzz.case import Case, Message, Tool, ToolCall
 from tcfuzz.finding import Fail, NotApplicable, Pass
 from tcfuzz.observation import Observation
 from tcfuzz.targets.local import LocalTarget
+from tests.servers import Server
 
 TOOLS = (Tool("act", None, {"type": "object", "properties": {"n": {"type": "number"}}}),)
 CASE = Case(TOOLS, (Message("user", "Hi"),), Message("assistant", None, None, (ToolCall("act", {"n": 0.375}),)))
@@ -92,3 +93,20 @@ class Breaks(LetsAllPass):
 def test_a_parser_is_held_to_what_its_servers_model_may_say(text, verdict):
     seen = Observation(Case(TOOLS, (Message("user", "Hi"),), text=text), Breaks(dialects.get("hermes")))
     assert isinstance(oracles.get("total").judge(seen), verdict)
+
+
+class Recorder(Server):
+    """It remembers what it was given to read."""
+
+    def parse_in(self, turn, text):
+        self.asked = {*getattr(self, "asked", ()), text}
+        return super().parse_in(turn, text)
+
+
+def test_no_cut_goes_through_a_special_token():
+    seen = Observation(CASE, Recorder("gemma4"), thorough=True)
+    assert isinstance(oracles.get("truncation").judge(seen), Pass)
+    cut = {text for text in seen.target.asked if text != seen.emitted}
+    assert "<|tool_call>" in cut and len(cut) > 5
+    assert not any(seen.emitted.startswith("<|tool_call>") and len(text) < len("<|tool_call>") for text in cut)
+    assert not any("<tool" in text for text in cut)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tcfuzz.case import Json, Message
 from tcfuzz.diff import as_json, message_difference, same
 from tcfuzz.finding import Blame, Finding, NotApplicable, Pass, Verdict
 from tcfuzz.observation import Answer, Failed, Observation, Outcome
 from tcfuzz.oracles.base import PARSE, RENDER, STREAM, fail, failure_kind, no_answer, no_calls, oracle, unasked
+from tcfuzz.oracles.stream import atoms_of
+from tcfuzz.targets.base import Converses
 
 SLOW_SECONDS = 2.0
 """Below that a text of 100 KB or less is read fast enough, however busy the machine is and whatever the curve is."""
@@ -120,7 +123,9 @@ def truncation(observation: Observation) -> Verdict:
         return NotApplicable("the whole text is misread already: see round-trip")
     # What a quick look found, a thorough one must find again: it tries the same places and more.
     start = sum(observation.case.chunks)
-    cuts = [cut for most in ((6, 40) if observation.thorough else (6,)) for cut in _cuts(text, most, start)]
+    ends = set(itertools.accumulate(map(len, _tokens(observation, text))))
+    places = (_cuts(text, most, start) for most in ((6, 40) if observation.thorough else (6,)))
+    cuts = [cut for part in places for cut in part if cut in ends]
     for cut in cuts[start % 5 :: 5] if observation.spares(4) else cuts:
         outcome = observation.parse(text[:cut])
         if isinstance(outcome, Answer):
@@ -128,6 +133,11 @@ def truncation(observation: Observation) -> Verdict:
             if finding is not None:
                 return fail(finding) or Pass()
     return Pass()
+
+
+def _tokens(observation: Observation, text: str) -> Sequence[str]:
+    """The text in pieces: a model behind a server says special tokens whole, so none of them is cut."""
+    return atoms_of(text, observation.atoms) if isinstance(observation.target, Converses) else text
 
 
 def _cuts(text: str, most: int, start: int) -> list[int]:
