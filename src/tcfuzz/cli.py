@@ -112,7 +112,10 @@ def _target(arguments: argparse.Namespace) -> int:
         started = time.monotonic()
         for place, target in enumerate(found):
             left = _share(options, time.monotonic() - started, len(found) - place)
-            results.append(_run_one(console, left, spec, target, several=several))
+            try:
+                results.append(_run_one(console, left, spec, target, several=several))
+            finally:
+                target.close()  # its processes are not to run on beside the next one's
             if results[-1].summary.interrupted:
                 break
     if len(results) > 1:

@@ -45,7 +45,7 @@ class Target(Protocol):
         """A new, independent instance of the same translator: another object, another process where it has one."""
 
     def close(self) -> None:
-        """Give back processes and connections. Called once, also after failures."""
+        """Give back processes and connections. Also called after failures, and once more than needed."""
 
 
 @runtime_checkable

@@ -45,10 +45,24 @@ def make(request: Request) -> list[Target]:
     places = templates(request.template or (Path(request.rest) if request.rest else None))
     program = _program(request)
     version = build.version(program)
-    found = [_own(request, program, version, place) for place in places]
-    if len(found) == 1:
-        found[0].start()  # what the server does not take is known before the run
-    return [*found]
+    if len(places) == 1:
+        target = _own(request, program, version, places[0])
+        target.start()  # what the server does not take is known before the run
+        return [target]
+    return _of_folder(request, program, version, places)
+
+
+def _of_folder(request: Request, program: Path, version: str, places: Sequence[Path]) -> list[Target]:
+    """The targets of those that are chat templates; of the others it is told."""
+    found: list[Target] = []
+    for place in places:
+        try:
+            found.append(_own(request, program, version, place))
+        except UsageError as error:
+            say(f"{error}; left out")
+    if not found:
+        raise UsageError(f"{places[0].parent}: none of its {len(places)} templates can be tested")
+    return found
 
 
 def templates(place: Path | None) -> list[Path]:
