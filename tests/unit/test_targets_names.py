@@ -192,6 +192,9 @@ REAL = {
     "Mistral-Small-3.2-24B-Instruct-2506": "mistral-small-3.2",
     "unsloth-mistral-Devstral-Small-2507": "devstral",
     "microsoft-Phi-3.5-mini-instruct": "phi3",
+    # This one writes no end of a single call, and takes arguments as text; the other one shows calls without content.
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "deepseek-r1",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "deepseek-r1",
     "deepseek-ai-DeepSeek-V3.1": "deepseek-v3.1",
     "deepseek-ai-DeepSeek-V3.2": "deepseek-v3.2",
     "deepseek-ai-DeepSeek-V4": "deepseek-v4",
@@ -200,7 +203,6 @@ REAL = {
     "muse-glimmer": "glimmer",
     # These have a dialect, but speak it with turns of their own.
     "Qwen-QwQ-32B": None,
-    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": None,
     "google-gemma-4-31B-it-interleaved": None,
     # These have none.
     "Apertus-8B-Instruct": "apertus",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from tcfuzz import dialects
 from tcfuzz.case import Json, Message, Tool, ToolCall
 from tcfuzz.dialects.base import Dialect
-from tcfuzz.errors import UsageError
+from tcfuzz.errors import OutOfDomain, UsageError
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.targets.base import Delta
 from tcfuzz.targets.local import ALL, stream
@@ -108,6 +109,8 @@ def guess_dialect(template: ChatTemplate) -> Dialect:
     if alike:
         # Close variants of one format differ in few conversations; where they differ in none, the first one serves.
         return dialects.get(max(alike, key=lambda name: _likeness(template, dialects.get(name))))
+    if not fits and len(nearly := [name for name in found if _nearly_speaks(template, dialects.get(name))]) == 1:
+        return dialects.get(nearly[0])
     if fits:
         hint = f"writes calls as {', '.join(fits)}, but other turns: add --dialect {fits[0]} to compare it with that"
         raise UsageError(f"the template {template.name} {hint}")
@@ -154,9 +157,42 @@ def _speaks(template: ChatTemplate, dialect: Dialect) -> bool:
         ):
             return False
         reply = plain if silent else called
-        return dialect.emit(reply, [_TOOL]) in _prompt(template, dialect, reply)
+        said = dialect.emit(reply, [_TOOL])
     except Exception:  # noqa: BLE001 - whatever a template raises, it does not write this dialect's calls
         return False
+    return any(said in prompt for prompt in _prompts(template, dialect, [_USER, reply], [_TOOL]))
+
+
+def _nearly_speaks(template: ChatTemplate, dialect: Dialect) -> bool:
+    """Whether a template writes calls as the dialect does, but for their end, and other turns as it does."""
+    called, ends = (
+        Message("assistant", "", tool_calls=(_CALL,)),
+        [m.text for m in dialect.markers if m.role == "call-close"],
+    )
+    if dialect.traits.max_calls == 0 or len(set(ends)) < 2:
+        return False
+    with suppress(OutOfDomain):
+        said = dialect.emit(called, [_TOOL])
+        unclosed = said.removesuffix(next((end for end in ends if said.endswith(end)), ""))
+        spoken = any(unclosed in prompt for prompt in _prompts(template, dialect, [_USER, called], [_TOOL]))
+        return spoken and _alike(template, dialect, _conversations(dialect)[0], False)
+    return False
+
+
+def _prompts(
+    template: ChatTemplate, dialect: Dialect, messages: Sequence[Message], tools: Sequence[Tool], prompt: bool = False
+) -> Iterator[str]:
+    """What a template writes where arguments are objects or text, and a call's content is empty or null."""
+    called = any(message.tool_calls for message in messages)
+    for content in ("", None) if called else ("",):
+        turns = [replace(m, content=content) if m.tool_calls and not m.content else m for m in messages]
+        for as_text in (False, True) if called else (False,):
+            with suppress(Exception):  # whatever a template raises: it does not write that
+                yield template.render(
+                    shapes(dialect, turns, arguments_as_string=as_text),
+                    [tool.to_openai() for tool in tools] or None,
+                    add_generation_prompt=prompt,
+                )
 
 
 def _conversations(dialect: Dialect) -> list[list[Message]]:
@@ -187,11 +223,11 @@ def _alike(template: ChatTemplate, dialect: Dialect, messages: Sequence[Message]
     directed = (Message("system", "Be brief."), *messages)
     for turns in (messages, directed) if dialect.traits.system != "none" else (messages,):
         try:
-            theirs = template.render(shapes(dialect, turns), None, add_generation_prompt=prompt)
-            if _but_for_prose(dialect, theirs, dialect.render(turns, (), add_generation_prompt=prompt)):
-                return True
-        except Exception:  # noqa: BLE001 - whatever a template raises, this is not how the dialect writes it
+            ours = dialect.render(turns, (), add_generation_prompt=prompt)
+        except OutOfDomain:
             continue
+        if any(_but_for_prose(dialect, theirs, ours) for theirs in _prompts(template, dialect, turns, (), prompt)):
+            return True
     return False
 
 
