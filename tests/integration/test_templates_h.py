@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,10 +95,6 @@ class VariableProof(Proof):
 
         setattr(template, "render", render)  # noqa: B010
         return template
-
-    def limited(self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]) -> bool:
-        assert super().limited(messages, tools, options)
-        return super().limited(messages, tools, {"functions": "", "datetime": "", **options})
 
 
 class TextProof(Proof):

@@ -211,6 +211,8 @@ REAL = {
     "MiniMax-M1": "minimax-m1",
     "ibm-granite-granite-4.0": "granite-4",
     "meetkai-functionary-medium-v3.2": "functionary-v3.2",
+    "fireworks-ai-llama-3-firefunction-v2": "firefunction-v2",
+    "CohereForAI-c4ai-command-r7b-12-2024-tool_use": "command-r7b",
     "openbmb-MiniCPM5-1B": None,
     # These leave calls out or write them otherwise than they ask for them.
     "LFM2-8B-A1B": None,

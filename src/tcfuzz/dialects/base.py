@@ -244,6 +244,10 @@ class Dialect(ABC):
         """
         return None
 
+    def variables(self, tools: Sequence[Tool]) -> Mapping[str, Json]:
+        """What the published template takes beside messages, tools and options, in variables of its own."""
+        return {}
+
     def result_bindings(self, prompt: str) -> list[tuple[str, str]] | None:
         """(name or id, text) of each tool result in a prompt, where the format binds results; else None."""
         return None

@@ -115,6 +115,7 @@ class CommandR7B(Dialect):
         options={"enable_thinking": (True, False)},
     )
 
+    prose = DEFAULT_SYSTEM
     answer_tokens: ClassVar[tuple[str, str]] = (RESPONSE_OPEN, RESPONSE_CLOSE)
 
     # What the model sees.

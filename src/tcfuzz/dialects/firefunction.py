@@ -59,6 +59,7 @@ class Firefunction2(Dialect):
         Marker(CALLS_OPEN, "call-open", special=False),
     )
     turn_ends = (TURN_CLOSE + GENERATION_PROMPT, TURN_CLOSE)
+    prose = f"{DEFAULT_SYSTEM}\n{TOOL_PREAMBLE}"
     traits = Traits(
         kind="json",
         content_trim="outer",
@@ -95,11 +96,12 @@ class Firefunction2(Dialect):
             for call in calls or ():
                 out.call(*call)
 
+    def variables(self, tools: Sequence[Tool]) -> Mapping[str, Json]:
+        return {"functions": tool_list(tools), "datetime": DATE}
+
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        if not {"functions", "datetime"} <= options.keys():
-            return "raises without the tools and the date in variables of its own"
         if not messages:
             return "no message raises"
         if messages[0].role == "system" and messages[0].content is None:

@@ -58,7 +58,7 @@ class JinjaTarget:
             shapes(self._reference, messages, arguments_as_string=arguments_as_string),
             [tool.to_openai() for tool in tools] or None,
             add_generation_prompt=add_generation_prompt,
-            **dict(options or {}),
+            **{**self._reference.variables(tools), **(options or {})},
         )
 
     def parse(self, text: str, tools: Sequence[Tool]) -> Message:
@@ -192,6 +192,7 @@ def _prompts(
                     shapes(dialect, turns, arguments_as_string=as_text),
                     [tool.to_openai() for tool in tools] or None,
                     add_generation_prompt=prompt,
+                    **dialect.variables(tools),
                 )
 
 

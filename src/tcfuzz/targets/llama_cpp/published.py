@@ -44,13 +44,24 @@ class PublishedTarget:
         arguments_as_string: bool = False,
         options: Mapping[str, Json] | None = None,
     ) -> str:
-        """See `Renders`. What the template raises goes through as it is."""
-        return self._template.render(
-            shapes(self.dialect, messages, arguments_as_string=arguments_as_string),
-            [tool.to_openai() for tool in tools] or None,
-            add_generation_prompt=add_generation_prompt,
-            **{"enable_thinking": True, **self.effective(options or {})},
-        )
+        """See `Renders`. What the template raises goes through as it is; where it does so at arguments that are no
+        text, it gets text.
+        """
+        own = self.dialect.variables(tools) if self.dialect else {}
+        variables = {"enable_thinking": True, **own, **self.effective(options or {})}
+        as_text = (False, True) if any(message.tool_calls for message in messages) else (True,)
+        for last in as_text:
+            try:
+                return self._template.render(
+                    shapes(self.dialect, messages, arguments_as_string=last),
+                    [tool.to_openai() for tool in tools] or None,
+                    add_generation_prompt=add_generation_prompt,
+                    **variables,
+                )
+            except Exception:
+                if last:
+                    raise
+        raise AssertionError("one of the two was the last")
 
     def parse_in(self, turn: Turn, text: str) -> Message:
         """A template parses nothing."""
