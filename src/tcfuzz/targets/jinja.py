@@ -223,13 +223,21 @@ def _alike(template: ChatTemplate, dialect: Dialect, messages: Sequence[Message]
     """With a system message or without: some templates put a text of their own there."""
     directed = (Message("system", "Be brief."), *messages)
     for turns in (messages, directed) if dialect.traits.system != "none" else (messages,):
+        tools = () if dialect.template_limit(turns, (), {}) is None else (_TOOL,)  # some render none without a tool
         try:
-            ours = dialect.render(turns, (), add_generation_prompt=prompt)
+            ours = dialect.render(turns, tools, add_generation_prompt=prompt)
         except OutOfDomain:
             continue
-        if any(_but_for_prose(dialect, theirs, ours) for theirs in _prompts(template, dialect, turns, (), prompt)):
-            return True
+        for theirs in _prompts(template, dialect, turns, tools, prompt):
+            if _but_for_prose(dialect, theirs, ours) or (tools and ours.endswith(_behind_tools(theirs, turns))):
+                return True
     return False
+
+
+def _behind_tools(prompt: str, messages: Sequence[Message]) -> str:
+    """A prompt from its first message's text on: what the vendor says of tools stands before."""
+    _, first, rest = prompt.partition(messages[0].content or "")
+    return first + rest or prompt
 
 
 def _but_for_prose(dialect: Dialect, theirs: str, ours: str) -> bool:
