@@ -213,6 +213,11 @@ class Observation:
         outcome = self.admitted(text) if self.can("grammar") else None
         return not isinstance(outcome, Answer) or outcome.value[1].startswith(outcome.value[0])
 
+    def goes_on(self, text: str) -> bool:
+        """Whether the target's grammar lets no answer end with this text: it has been cut off."""
+        outcome = self.admitted(text) if self.can("grammar") else None
+        return isinstance(outcome, Answer) and len(outcome.value[1]) > len(outcome.value[0]) and self.may_come(text)
+
     @cached_property
     def published(self) -> Observation | None:
         """What the target's template makes of the case by itself; None where the target renders no such template."""

@@ -6,6 +6,7 @@ import pytest
 
 from tcfuzz import dialects, oracles
 from tcfuzz.case import Case, Message, Tool, ToolCall
+from tcfuzz.errors import TargetFailure
 from tcfuzz.finding import Fail, NotApplicable, Pass
 from tcfuzz.observation import Observation
 from tcfuzz.targets.local import LocalTarget
@@ -110,3 +111,18 @@ def test_no_cut_goes_through_a_special_token():
     assert "<|tool_call>" in cut and len(cut) > 5
     assert not any(seen.emitted.startswith("<|tool_call>") and len(text) < len("<|tool_call>") for text in cut)
     assert not any("<tool" in text for text in cut)
+
+
+class CutsArguments(Breaks):
+    """It gives the arguments of a call as far as they were said."""
+
+    def parse(self, text, tools):
+        raise TargetFailure("malformed", "message", "arguments that are no JSON")
+
+
+@pytest.mark.parametrize("admits, verdict", [("<tool_call>{", Fail), ("<tool_call>{}</tool_call>", NotApplicable)])
+def test_a_call_that_is_cut_off_may_have_arguments_that_are(admits, verdict):
+    target = CutsArguments(dialects.get("hermes"))
+    target.admits = admits
+    seen = Observation(Case(TOOLS, (Message("user", "Hi"),), text="<tool_call>{"), target)
+    assert isinstance(oracles.get("total").judge(seen), verdict)

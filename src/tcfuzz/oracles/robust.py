@@ -49,6 +49,8 @@ def total(observation: Observation) -> Verdict:
                 break
     if any(findings) and not observation.may_come(text):
         return NotApplicable("the target's grammar lets no model say this")
+    if any(one and one.kind.startswith("malformed") for one in findings) and observation.goes_on(text):
+        return NotApplicable("a call that is cut off has arguments that are")
     return fail(*findings) or unasked(outcomes) or Pass()
 
 
