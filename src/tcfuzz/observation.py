@@ -209,9 +209,11 @@ class Observation:
         return self._once(("admitted", text), lambda: self._call(lambda: target.admitted(self.turn, text)))
 
     def may_come(self, text: str) -> bool:
-        """Whether the target's model may begin with this text, as far as it can be told: its grammar may forbid it."""
-        outcome = self.admitted(text) if self.can("grammar") else None
-        return not isinstance(outcome, Answer) or outcome.value[1].startswith(outcome.value[0])
+        """Whether the target's model may begin with this text, which its grammar may forbid. False if none can be asked."""
+        if not self.can("grammar"):
+            return True
+        outcome = self.admitted(text)
+        return isinstance(outcome, Answer) and outcome.value[1].startswith(outcome.value[0])
 
     def goes_on(self, text: str) -> bool:
         """Whether the target's grammar lets no answer end with this text: it has been cut off."""

@@ -266,10 +266,8 @@ class LlamaCppTarget:
         tokens = [token for token in self._setup.vocabulary.special if said.count(token) > shown.count(token)]
         if not tokens or self.dialect is None:
             return False
-        meant, left = (_words(self.dialect.normalise(self.dialect.parse(text, turn.tools))) for text in (said, shown))
-        for token in tokens:
-            meant = meant.replace(to_json(token)[1:-1], "")
-        return meant == left
+        words = _words(self.dialect.parse(said, turn.tools))
+        return all(words.count(to_json(token)[1:-1]) == said.count(token) for token in tokens)
 
     # -- more than one way -------------------------------------------------------------------------------------------
 
