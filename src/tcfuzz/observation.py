@@ -209,7 +209,7 @@ class Observation:
         return self._once(("admitted", text), lambda: self._call(lambda: target.admitted(self.turn, text)))
 
     def may_come(self, text: str) -> bool:
-        """Whether the target's model may begin with this text, which a grammar may forbid. False if none can be asked."""
+        """Whether the target's model may begin so, for all that its grammar forbids; False where it cannot be asked."""
         if not self.can("grammar"):
             return True
         outcome = self.admitted(text)
