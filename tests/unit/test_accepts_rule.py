@@ -5,7 +5,7 @@ import pytest
 from tcfuzz import dialects, oracles
 from tcfuzz.case import Case, Message, Tool, ToolCall
 from tcfuzz.errors import TargetFailure
-from tcfuzz.finding import Fail
+from tcfuzz.finding import Fail, NotApplicable
 from tcfuzz.observation import Observation
 from tcfuzz.targets.local import LocalTarget
 
@@ -46,3 +46,28 @@ class ParsesNothingEither(RendersNoTools):
 def test_who_cannot_render_is_not_blamed_for_parsing(target, blamed):
     found = oracles.get("accepts").judge(Observation(CASE, target(dialects.get("qwen3-coder"))))
     assert isinstance(found, Fail) and [finding.blame for finding in found.findings] == blamed
+
+
+class RaisesAsItsTemplateDoes(LocalTarget):
+    """Another engine for a template that raises: what it raises has another name."""
+
+    def render(self, messages, tools, **more):
+        raise TargetFailure("raised", "status 400", "no template")
+
+    def published(self):
+        return Raises(self.dialect)
+
+
+class Raises(LocalTarget):
+    def render(self, messages, tools, **more):
+        raise RecursionError
+
+
+class RaisesAlone(RaisesAsItsTemplateDoes):
+    def published(self):
+        return LocalTarget(self.dialect)
+
+
+@pytest.mark.parametrize("target, verdict", [(RaisesAsItsTemplateDoes, NotApplicable), (RaisesAlone, Fail)])
+def test_what_the_template_raises_by_itself_is_not_the_engines_fault(target, verdict):
+    assert isinstance(oracles.get("accepts").judge(Observation(CASE, target(dialects.get("qwen3-coder")))), verdict)
