@@ -31,7 +31,9 @@ Listener = Callable[[Event], None]
 DEFAULT_TIMEOUT = 5.0
 """Seconds that one call of a target may take."""
 SELF = Path("self")
-"""`--reference self`: the target's own template, rendered as those who published it mean it."""
+"""`--reference self`: the target's own template, rendered as those who published it mean it. The default where it is
+at hand.
+"""
 NOT_RECORDED = frozenset({"ollama-version", "url", "server", "server-build"})
 """Settings that say where a crasher was found, not what it is about: a replay chooses its own."""
 SETTINGS = ("model", "renderer", "parser", "ollama-version", "url", "raw", "end-to-end", "server", "server-build")
@@ -214,7 +216,7 @@ class Session:
     def run(self, spec: TargetSpec, target: Target) -> TargetResult:
         """Replay the target's crashers, then the campaign. The target is closed by the caller."""
         plan = self.options.plan()
-        if self.options.reference == SELF:
+        if self.options.reference == SELF or (self.options.reference is None and isinstance(target, Published)):
             plan = replace(plan, reference_template=own_template(target))
         info = target_info(spec, target, self.options.reference)
         replayed = tuple(self.replay_known(target, plan.reference_template))
@@ -309,7 +311,7 @@ def is_of(crasher: Crasher, target: Target) -> bool:
 def replay_on(crasher: Crasher, target: Target, template: ReferenceTemplate | None = None) -> Replayed:
     """Replay one crasher against a target that is already there; `template` goes before the recorded reference."""
     oracle = oracles.get(crasher.oracle.id)
-    recorded = crasher.target.arguments.get("reference")
+    recorded = crasher.target.arguments.get("reference") or (str(SELF) if isinstance(target, Published) else None)
     if template is None and recorded is not None:
         try:
             template = own_template(target) if recorded == str(SELF) else reference_template(Path(recorded))

@@ -271,7 +271,11 @@ def reference_identical(observation: Observation) -> Verdict:
             continue
         if isinstance(outcome, Answer):
             compared = True
-            finding = finding or _differs(_as_begun(observation, expected, outcome.value), outcome.value)
+            pair = _as_begun(observation, expected, outcome.value), outcome.value
+            if not prompt and observation.dialect is not None and isinstance(observation.target, Converses):
+                # How the last turn ends: a server may mean a conversation that goes on.
+                pair = observation.dialect.strip_turn_end(pair[0]), observation.dialect.strip_turn_end(pair[1])
+            finding = finding or _differs(*pair)
     if not compared:
         return NotApplicable("the reference template or the target raised", limit=True)
     return fail(finding) or Pass()

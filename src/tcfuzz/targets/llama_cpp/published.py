@@ -33,7 +33,11 @@ class PublishedTarget:
         self.dialect, self.options, self.atoms = target.dialect, target.options, target.atoms
         self.effective, self.cannot = target.effective, target.cannot
         tokens = {"bos_token": setup.vocabulary.bos, "eos_token": setup.vocabulary.eos}
-        self._template = ChatTemplate(setup.template, name=setup.model, special_tokens=tokens, now=datetime.now())
+        now = datetime.now()
+        self._template = ChatTemplate(setup.template, name=setup.model, special_tokens=tokens, now=now)
+        self._told: dict[str, Json] = {
+            "enable_thinking": True, "date_string": f"{now:%d %b %Y}", "datetime": f"{now:%b %d %Y}",
+        }  # fmt: skip
 
     def render(
         self,
@@ -48,7 +52,7 @@ class PublishedTarget:
         text, it gets text.
         """
         own = self.dialect.variables(tools) if self.dialect else {}
-        variables = {"enable_thinking": True, **own, **self.effective(options or {})}
+        variables = {**self._told, **own, **self.effective(options or {})}
         as_text = (False, True) if any(message.tool_calls for message in messages) else (True,)
         for last in as_text:
             try:
