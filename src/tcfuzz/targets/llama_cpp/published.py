@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ class PublishedTarget:
         tokens = {"bos_token": setup.vocabulary.bos, "eos_token": setup.vocabulary.eos}
         now = datetime.now()
         self._template = ChatTemplate(setup.template, name=setup.model, special_tokens=tokens, now=now)
+        self._no_developer = "<|channel|>" not in setup.template
         self._told: dict[str, Json] = {
             "enable_thinking": True, "date_string": f"{now:%d %b %Y}", "datetime": f"{now:%b %d %Y}",
         }  # fmt: skip
@@ -51,6 +53,9 @@ class PublishedTarget:
         """See `Renders`. What the template raises goes through as it is; where it does so at arguments that are no
         text, it gets text.
         """
+        if self._no_developer:
+            # The server does so for every template but gpt-oss's: most of them would drop the message.
+            messages = [replace(one, role="system") if one.role == "developer" else one for one in messages]
         own = self.dialect.variables(tools) if self.dialect else {}
         variables = {**self._told, **own, **self.effective(options or {})}
         as_text = (False, True) if any(message.tool_calls for message in messages) else (True,)
