@@ -26,6 +26,8 @@ from tcfuzz.targets.llama_cpp.requests import CHAT, REQUEST_OPTIONS, Body, bare,
 from tcfuzz.targets.llama_cpp.server import Answers
 from tcfuzz.targets.llama_cpp.servers import DELAYS, Servers, Setup
 
+THINKING = ("enable_thinking", "thinking")
+"""What templates call the option that switches thinking off; the server sets the first one for each of them."""
 NAME = "llama-cpp"
 _MARK = "Words0of0the0user"
 _PLAIN = Message("user", "Plain words.")
@@ -322,14 +324,16 @@ class LlamaCppTarget:
         """See `Converses`: the server lets a model think where nobody says anything, and tells every template so."""
         given = {name: value for name, value in options.items() if name not in REQUEST_OPTIONS}
         known = self.dialect.traits.options if self.dialect else {}
-        return {"enable_thinking": True, **given} if "enable_thinking" in known else given
+        told = next((name for name in THINKING if name in known), None)
+        # A template that calls it otherwise may take this one for its default.
+        return {told: True, **given} if told and THINKING[0] in self._setup.template else given
 
     def cannot(self, case: Case) -> str | None:
         """See `Converses`."""
         reply, options = case.reply, case.options
         if reply is None:
             return None
-        if reply.reasoning_content and self.effective(options).get("enable_thinking") is False:
+        if reply.reasoning_content and any(self.effective(options).get(name) is False for name in THINKING):
             return "reasoning while thinking is off"
         choice = options.get("tool_choice")
         if choice in ("required", "named") and not reply.tool_calls:
