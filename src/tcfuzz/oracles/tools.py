@@ -73,7 +73,9 @@ def _stated(observation: Observation, tool: Tool) -> _Checked:
                 "tools-declared", "renderer", f"{what}-undeclared", loss, changed.to_openai(), tool.to_openai(),
                 path=f"tools.{tool.name}", text=base[0],
             )  # fmt: skip
-    altered = _description(tool, base) if seen else None
+        if "name" in undeclared:
+            break  # then nothing of it is shown
+    altered = _description(tool, base) if seen and "name" not in undeclared else None
     return bool(seen), [*undeclared.values(), *([altered] if altered else [])]
 
 
@@ -94,11 +96,12 @@ def _description(tool: Tool, prompts: tuple[str, str]) -> Finding | None:
 
 
 def _some(observation: Observation, changes: list[tuple[str, Tool]]) -> list[tuple[str, Tool]]:
-    """A few of the changes, others from case to case; all of them in a thorough look."""
+    """The name and a few of the changes, others from case to case; all of them in a thorough look."""
     if observation.thorough or len(changes) <= MOST_CHANGES:
         return changes
-    start = sum(observation.case.chunks) % len(changes)
-    return (changes + changes)[start : start + MOST_CHANGES]
+    named, *others = changes
+    start = sum(observation.case.chunks) % len(others)
+    return [named, *(others + others)[start : start + MOST_CHANGES - 1]]
 
 
 def _changes(tool: Tool) -> Iterator[tuple[str, Tool]]:
