@@ -48,7 +48,13 @@ class Cogito(DeepSeekR1):
 
     name = "cogito"
     summary = "Cogito v2: DeepSeek-R1's calls, tools as fenced JSON"
-    traits = replace(DeepSeekR1.traits, declares_tools=True, string_arguments="alike", prefix_stable=False)
+    traits = replace(
+        DeepSeekR1.traits,
+        declares_tools=True,
+        string_arguments="alike",
+        prefix_stable=False,
+        content_trim="beside-call",
+    )
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json

@@ -98,6 +98,7 @@ class DeepSeekR1(Dialect):
         kind="json",
         reasoning=True,
         reasoning_in_history=False,
+        content_trim="outer",  # the empty lines behind a thought: no source says whose they are
         declares_tools=False,
         string_arguments="encoded-twice",
         system="first",
