@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +51,39 @@ def patience(timeout: float, body: Mapping[str, Json]) -> float:
     return timeout + len(json.dumps(body)) / CHARACTERS_A_SECOND
 
 
+class _InCompany(Exception):
+    """A server failed with several calls under way: each of them is made again, alone."""
+
+
+class _Turns:
+    """Lets calls be under way together, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._alone = False
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one is under way."""
+        return self._under_way > 1
+
+    @contextmanager
+    def taken(self, *, alone: bool) -> Iterator[None]:
+        """While one is under way; waits until it may be."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone and not (alone and self._under_way))
+            self._under_way += 1
+            self._alone = alone
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._alone = False
+                self._changed.notify_all()
+
+
 class OwnServer:
     """A llama-server with a model and a template, started when it is needed and again when it has died.
 
@@ -73,6 +107,7 @@ class OwnServer:
         self._timeout = timeout
         self._process: _Process | None = None
         self._lock = threading.Lock()
+        self._turns = _Turns()
 
     def start(self) -> None:
         """Have it run. Raises TargetUnavailable or, where the server refuses the template, UsageError; one line."""
@@ -95,25 +130,36 @@ class OwnServer:
         return self._running().client.get(path, timeout=START).json()
 
     def _exchange(self, path: str, body: Mapping[str, Json], **headers: str) -> httpx.Response:
-        process, seconds = self._running(), patience(self._timeout, body)
         try:
-            return received(process.client, path, body, seconds, **headers)
-        except httpx.TimeoutException:
-            words = process.last_words()
-            self._end(process)
-            raise TargetFailure("hung", "timeout", _told(f"no answer within {seconds:.0f} s", words)) from None
-        except OverflowError:
-            self._end(process)
-            raise TargetFailure("flooded", "text", f"more than {MAX_ANSWER >> 20} MiB in one answer") from None
-        except (httpx.TransportError, RuntimeError) as error:  # the latter for a client that another thread closed
+            return self._asked(path, body, headers, alone=False)
+        except _InCompany:
+            return self._asked(path, body, headers, alone=True)
+
+    def _asked(self, path: str, body: Mapping[str, Json], headers: Mapping[str, str], *, alone: bool) -> httpx.Response:
+        """Raises _InCompany where the server failed while others asked it, too: whose doing it was cannot be told."""
+        with self._turns.taken(alone=alone):
+            process, seconds = self._running(), patience(self._timeout, body)
+            try:
+                return received(process.client, path, body, seconds, **headers)
+            except BaseException as error:
+                shared = not alone and (self._turns.several or self._process is not process)
+                failure = self._failure(process, error, seconds)
+                if failure is None:
+                    raise  # Ctrl-C
+                raise (_InCompany() if shared else failure) from None
+
+    def _failure(self, process: _Process, error: BaseException, seconds: float) -> TargetFailure | None:
+        """What a server did whose call ended so. It may still be at it, and is ended."""
+        failure = None
+        if isinstance(error, httpx.TimeoutException):
+            failure = TargetFailure("hung", "timeout", _told(f"no answer within {seconds:.0f} s", process.last_words()))
+        elif isinstance(error, OverflowError):
+            failure = TargetFailure("flooded", "text", f"more than {MAX_ANSWER >> 20} MiB in one answer")
+        elif isinstance(error, (httpx.TransportError, RuntimeError)):  # the latter: another thread closed the client
             status = process.end()
-            self._end(process)
-            told = _told(f"{type(error).__name__}: {error}", process.last_words())
-            raise TargetFailure("died", status, told) from None
-        except BaseException:
-            # Ctrl-C: the server may still be at it.
-            self._end(process)
-            raise
+            failure = TargetFailure("died", status, _told(f"{type(error).__name__}: {error}", process.last_words()))
+        self._end(process)
+        return failure
 
     def _end(self, process: _Process) -> None:
         """End a process that failed; another one is started with the next request."""
