@@ -61,6 +61,7 @@ class Supervised:
         self._owner = os.getpid()
         self._crashes = tuple(crashes)
         self._crashed = False
+        self._lock = threading.Lock()
         self._log = b""
         self.folder = folder
         reading, lifeline = os.pipe()
@@ -126,9 +127,10 @@ class Supervised:
         _living.discard(self)
         if self._owner != os.getpid():
             return  # a fork of ours: the process is not its to end
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
+        with self._lock:  # several threads may end it at a time
+            lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(_GOODBYE)
         with contextlib.suppress(ProcessLookupError, PermissionError):
