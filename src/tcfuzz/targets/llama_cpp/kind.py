@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tcfuzz import dialects
+from tcfuzz.case import Json
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.errors import UsageError
 from tcfuzz.escape import visible
@@ -18,6 +19,7 @@ from tcfuzz.targets.base import Target
 from tcfuzz.targets.jinja import guess_dialect
 from tcfuzz.targets.llama_cpp import build, models, running
 from tcfuzz.targets.llama_cpp.models import Vocabulary
+from tcfuzz.targets.llama_cpp.requests import KEEPS_THOUGHTS
 from tcfuzz.targets.llama_cpp.server import RunningServer
 from tcfuzz.targets.llama_cpp.servers import Setup
 from tcfuzz.targets.llama_cpp.target import LlamaCppTarget
@@ -93,8 +95,14 @@ def _own(request: Request, program: Path, version: str, place: Path) -> LlamaCpp
     dialect = _dialect(request, template, text)
     vocabulary = models.special_tokens_of(place) if place.suffix == ".gguf" else vocabulary_for(text, dialect)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    setup = Setup(program, version, text, digest, place.stem, dialect, vocabulary, request.timeout)
+    setup = Setup(program, version, text, digest, place.stem, dialect, vocabulary, request.timeout, told_by(program))
     return LlamaCppTarget(setup)
+
+
+def told_by(program: Path) -> dict[str, Json]:
+    """What a server tells every template by itself: an older one does not know the names of these variables."""
+    known = program.read_bytes()
+    return {name: value for name, value in KEEPS_THOUGHTS.items() if name.encode() in known}
 
 
 def _read(place: Path) -> str:

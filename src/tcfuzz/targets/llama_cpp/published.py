@@ -38,7 +38,7 @@ class PublishedTarget:
         self._template = ChatTemplate(setup.template, name=setup.model, special_tokens=tokens, now=now)
         self._no_developer = "<|channel|>" not in setup.template
         self._told: dict[str, Json] = {
-            "enable_thinking": True, "date_string": f"{now:%d %b %Y}", "datetime": f"{now:%b %d %Y}",
+            "enable_thinking": True, **setup.told, "date_string": f"{now:%d %b %Y}", "datetime": f"{now:%b %d %Y}",
         }  # fmt: skip
 
     def render(

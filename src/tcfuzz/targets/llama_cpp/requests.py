@@ -11,6 +11,13 @@ from tcfuzz.deltas import message_from_openai
 from tcfuzz.errors import TargetFailure
 from tcfuzz.targets.llama_cpp.server import Answers
 
+KEEPS_THOUGHTS: dict[str, Json] = {
+    "preserve_thinking": True,
+    "clear_thinking": False,
+    "truncate_history_thinking": False,
+    "drop_thinking": False,
+}
+"""What newer servers tell every template by default, for the thoughts of earlier turns to be shown."""
 CHAT = "/v1/chat/completions"
 REQUEST_OPTIONS = ("tool_choice", "parallel_tool_calls")
 """Options of a case that are fields of the request and no variables of the template."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -26,7 +26,7 @@ class Setup:
     """What is under test.
 
     program: a llama-server. template: the text of a chat template, and its digest. model: what the template is called.
-    vocabulary: of the models. timeout: seconds for a call.
+    vocabulary: of the models. timeout: seconds for a call. told: what the server tells every template by itself.
     """
 
     program: Path
@@ -37,6 +37,7 @@ class Setup:
     dialect: Dialect | None
     vocabulary: Vocabulary
     timeout: float = 5.0
+    told: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Servers:

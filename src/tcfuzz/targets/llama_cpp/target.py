@@ -326,7 +326,8 @@ class LlamaCppTarget:
         known = self.dialect.traits.options if self.dialect else {}
         told = next((name for name in THINKING if name in known), None)
         # A template that calls it otherwise may take this one for its default.
-        return {told: True, **given} if told and THINKING[0] in self._setup.template else given
+        thinks: Body = {told: True} if told and THINKING[0] in self._setup.template else {}
+        return thinks | {name: value for name, value in self._setup.told.items() if name in known} | given
 
     def cannot(self, case: Case) -> str | None:
         """See `Converses`."""
