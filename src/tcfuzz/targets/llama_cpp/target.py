@@ -96,7 +96,19 @@ class LlamaCppTarget:
         """See `Converses`."""
         said = self._said(turn, text)
         prefilled = self._prefill(turn, said)
-        return self._spoken(turn, said) if prefilled is None else self._prefilled(prefilled)
+        if prefilled is None:
+            return self._spoken(turn, said)
+        message = self._prefilled(prefilled)
+        return message if _tells(message) else self._untold(turn, said)
+
+    def _untold(self, turn: Turn, said: str) -> Message:
+        """What comes of an answer in which the parser finds nothing: servers then give out the model's words as they
+        are, and what was prefilled is none of them.
+        """
+        try:
+            return self._spoken(turn, said)
+        except CannotAsk:
+            return Message("assistant", said)
 
     def _prefilled(self, body: Body) -> Message:
         end = self._ending()
@@ -247,6 +259,8 @@ class LlamaCppTarget:
             whole = self._prefilled(prefilled)
         except TargetFailure:
             return False
+        if not _tells(whole):
+            return False  # it may be that the model came to say nothing
         if self.dialect is not None:
             whole, message = self.dialect.normalise(whole), self.dialect.normalise(message)
         return message_difference(whole, message) is None
@@ -277,8 +291,9 @@ class LlamaCppTarget:
         """See `Endpoints`: what was prefilled, and what the model said by itself."""
         said = self._said(turn, "".join(chunks))
         found = {}
-        if (prefilled := self._prefill(turn, said, exactly=True)) is not None:
-            found["prefilled"] = self._prefilled(prefilled)
+        prefilled = self._prefill(turn, said, exactly=True)
+        if prefilled is not None and _tells(message := self._prefilled(prefilled)):
+            found["prefilled"] = message
         with contextlib.suppress(CannotAsk):
             found["said"] = self._spoken(turn, said)
         if not found:
@@ -374,6 +389,11 @@ def _plain_prompt(server: Answers, body: Body) -> str:
 def _key(turn: Turn) -> str:
     """What of a turn the server's parser depends on."""
     return json.dumps([[tool.to_openai() for tool in turn.tools], dict(turn.options)])
+
+
+def _tells(message: Message) -> bool:
+    """Whether there is anything in a message."""
+    return bool(message.content or message.reasoning_content or message.tool_calls)
 
 
 def _words(message: Message) -> str:
