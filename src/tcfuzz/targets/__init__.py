@@ -153,7 +153,7 @@ class _LlamaCpp:
     name = "llama-cpp"
     usage = "tcfuzz target llama-cpp --template FILE.jinja"
     summary = "a real llama-server with a chat template: renders, parses and streams, no model needed"
-    settings = frozenset({"template", "server", "server-build", "url"})
+    settings = frozenset({"template", "server", "server-build", "url", "end-to-end"})
 
     def missing(self) -> str | None:
         from tcfuzz.targets.llama_cpp import build

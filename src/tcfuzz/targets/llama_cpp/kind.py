@@ -18,6 +18,7 @@ from tcfuzz.targets import Request
 from tcfuzz.targets.base import Target
 from tcfuzz.targets.jinja import guess_dialect
 from tcfuzz.targets.llama_cpp import build, models, running
+from tcfuzz.targets.llama_cpp.endpoints import EndToEndTarget
 from tcfuzz.targets.llama_cpp.models import Vocabulary
 from tcfuzz.targets.llama_cpp.requests import KEEPS_THOUGHTS
 from tcfuzz.targets.llama_cpp.server import RunningServer
@@ -96,7 +97,7 @@ def _own(request: Request, program: Path, version: str, place: Path) -> LlamaCpp
     vocabulary = models.special_tokens_of(place) if place.suffix == ".gguf" else vocabulary_for(text, dialect)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     setup = Setup(program, version, text, digest, place.stem, dialect, vocabulary, request.timeout, told_by(program))
-    return LlamaCppTarget(setup)
+    return EndToEndTarget(setup) if request.settings.get("end-to-end") else LlamaCppTarget(setup)
 
 
 def told_by(program: Path) -> dict[str, Json]:
@@ -150,7 +151,7 @@ def say(text: str) -> None:
 
 def _running(request: Request) -> Target:
     """The target for a server that the user runs."""
-    others = [name for name in ("server", "server-build") if request.settings.get(name)]
+    others = [name for name in ("server", "server-build", "end-to-end") if request.settings.get(name)]
     if request.template is not None or request.rest or others:
         raise UsageError(
             "--url names a running server and its template: leave out --template and --server, --server-build"
