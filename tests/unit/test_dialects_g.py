@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tcfuzz import dialects
@@ -97,6 +99,18 @@ def test_minimax_gives_back_what_follows_the_last_proper_call() -> None:
     )
     assert [call.arguments for call in message.tool_calls] == [{"integer": 7, "string": " 7 "}]
     assert (message.content or "").startswith('\n<invoke name="f">\n<parameter name="array">')
+
+
+@pytest.mark.parametrize("types", [["string", "integer"], ["boolean", "string", "null"]])
+def test_minimax_promises_no_value_that_may_as_well_be_a_string(types: list[str]) -> None:
+    dialect = dialects.get("minimax-m2")
+    tools = (Tool("f", None, {"type": "object", "properties": {"a": {"type": types}}}),)
+    reply = Message("assistant", None, None, (ToolCall("f", {"a": 7 if "integer" in types else True}),))
+    with pytest.raises(OutOfDomain):
+        dialect.emit(reply, tools)
+    nothing = replace(reply, tool_calls=(ToolCall("f", {"a": None}),))
+    back = dialect.parse(dialect.emit(nothing, tools), tools)
+    assert back.tool_calls[0].arguments == {"a": None if "null" in types else "null"}
 
 
 def test_minimax_m1_shows_calls_alone() -> None:

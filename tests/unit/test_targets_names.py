@@ -213,10 +213,11 @@ REAL = {
     "meetkai-functionary-medium-v3.2": "functionary-v3.2",
     "fireworks-ai-llama-3-firefunction-v2": "firefunction-v2",
     "CohereForAI-c4ai-command-r7b-12-2024-tool_use": "command-r7b",
+    "openai-gpt-oss-120b": "harmony",
+    "moonshotai-Kimi-K2": "kimi-k2-first",
     "openbmb-MiniCPM5-1B": None,
     # These leave calls out or write them otherwise than they ask for them.
     "LFM2-8B-A1B": None,
-    "openai-gpt-oss-120b": None,
 }
 
 
