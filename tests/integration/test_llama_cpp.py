@@ -190,7 +190,8 @@ def test_the_servers_own_template_is_at_hand(opened):
 # -- campaigns ---------------------------------------------------------------------------------------------------------
 
 RULES = ("accepts", "round-trip", "key-order", "marker-leak", "content-kept", "tools-declared", "deterministic",
-         "stream-equals-whole", "endpoints-agree", "ids", "total", "truncation", "no-vanishing", "grammar-admits")  # fmt: skip
+         "stream-equals-whole", "endpoints-agree", "ids", "total", "truncation", "no-vanishing",
+         "grammar-admits")  # fmt: skip
 """What must come to verdicts with each template."""
 FEATURES = ("calls:parallel", "calls:none", "text:quotes", "value:object", "native:truncated", "native:garbage",
             "option:tool_choice", "history:tool-results")  # fmt: skip
