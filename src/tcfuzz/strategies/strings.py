@@ -22,6 +22,9 @@ PLACES = frozenset(
     }
 )  # fmt: skip
 """What a text brings with it when it goes to a place that the plain case does not have."""
+ANSWER_ODDS = {"brackets": 4}
+"""In how many of eight cases a text of a class is the whole answer, where that is not one: formats whose calls begin
+with a mere bracket may take any answer with one for a call."""
 SCANNED_FOR_CALLS = 20_000
 """Longest string, in characters, that is parsed to see whether it looks like a call."""
 
@@ -113,9 +116,9 @@ def _insert(draw: Callable[[Draft, Tape], str], frame: Frame, draft: Draft, tape
         cell.put(draw(draft, tape), alone=frame in ("alone", "whole"))
 
 
-def _insert_answer(draw: Callable[[Draft, Tape], str], frame: Frame, draft: Draft, tape: Tape) -> None:
-    """The same, but sometimes the text is all that the model answers."""
-    if draft.wants_arguments(only=True) or not tape.chance(1, 8):
+def _insert_answer(odds: int, draw: Callable[[Draft, Tape], str], frame: Frame, draft: Draft, tape: Tape) -> None:
+    """The same, but in `odds` of eight cases the text is all that the model answers."""
+    if draft.wants_arguments(only=True) or not tape.chance(odds, 8):
         _insert(draw, frame, draft, tape)
         return
     draft.calls.clear()
@@ -287,7 +290,9 @@ def _text(kind: TextClass) -> Feature:
         id=f"text:{kind.name}",
         summary=kind.summary,
         stage="texts",
-        inject=partial(_insert if kind.frame == "alone" else _insert_answer, draw, kind.frame),
+        inject=partial(_insert, draw, kind.frame)
+        if kind.frame == "alone"
+        else partial(_insert_answer, ANSWER_ODDS.get(kind.name, 1), draw, kind.frame),
         detector=find_strings,
         suits=suits,
         implies=PLACES | implies,
