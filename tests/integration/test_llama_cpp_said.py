@@ -1,0 +1,48 @@
+"""What a real llama-server's model came to say, and what comes back of it, where its parser reads nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from tcfuzz import targets
+from tcfuzz.case import Message, Tool
+from tcfuzz.deltas import collect
+from tcfuzz.targets.base import Turn
+from tests.llama_cpp import needs_gguf, needs_server, require_server
+
+pytestmark = [needs_server, needs_gguf]
+ACT = Tool("act", "Acts.", {"type": "object", "properties": {"n": {"type": "integer"}}})
+TURN = Turn((Message("user", "Hi"),), (ACT,), {}, None)
+
+
+@pytest.fixture(scope="module")
+def glm():
+    require_server()
+    (target,) = targets.resolve("llama-cpp", template=Path("GLM-4.6"))
+    yield target
+    target.close()
+
+
+def call(value):
+    return f"\n<tool_call>act\n<arg_key>n</arg_key>\n<arg_value>{value}</arg_value>\n</tool_call>"
+
+
+def test_a_call_that_the_grammar_admits_is_said_to_its_end(glm):
+    meant, said = glm.admitted(TURN, call(1234567890123456))
+    assert said == meant == call(1234567890123456)
+
+
+def test_what_the_grammar_cuts_off_is_seen_though_the_server_cannot_read_it(glm):
+    meant, said = glm.admitted(TURN, call(12345678901234567))
+    assert meant == call(12345678901234567) and "1234567890123456<" in said.replace("\n", "")
+
+
+def test_an_answer_without_anything_to_read_comes_back_whole_and_not_in_a_stream(glm):
+    assert glm.parse_in(TURN, "<").content == "<"
+    deltas = glm.stream_in(TURN, ["<"])
+    assert not collect(delta for part in deltas for delta in part)[0].content
+
+
+def test_a_call_that_is_read_is_no_content(glm):
+    message = glm.parse_in(TURN, call(7))
+    assert [dict(found.arguments) for found in message.tool_calls] == [{"n": 7}] and not (message.content or "").strip()
