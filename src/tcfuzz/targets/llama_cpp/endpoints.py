@@ -15,6 +15,8 @@ from tcfuzz.targets.llama_cpp.servers import Servers, Setup
 from tcfuzz.targets.llama_cpp.target import LlamaCppTarget
 
 SUFFIX = "-end-to-end"
+KEPT = ("chat_template_kwargs", "parallel_tool_calls")
+"""Fields of a chat request that the other interfaces take, too."""
 OTHERS = (
     Interface(
         "/v1/chat/completions stream", "/v1/chat/completions", True, interfaces.ask_completions,
