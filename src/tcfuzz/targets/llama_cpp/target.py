@@ -113,7 +113,10 @@ class LlamaCppTarget:
     def _prefilled(self, body: Body) -> Message:
         end = self._ending()
         bias: Body = {} if end is None else {"logit_bias": [[end, 1000]]}  # for models that would go on
-        return message_of(self._main.post(CHAT, body | {"max_tokens": 1, "temperature": 0} | bias))
+        answer = self._main.post(CHAT, body | {"max_tokens": 1, "temperature": 0} | bias)
+        if end is not None and answer["choices"][0].get("finish_reason") == "length":
+            raise CannotAsk("the server's grammar does not let the answer end here")
+        return message_of(answer)
 
     def _ending(self) -> int | None:
         """The id of the token that ends an answer."""
