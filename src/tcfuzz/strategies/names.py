@@ -21,9 +21,11 @@ _SCHEMA_WORDS = (
     "type", "description", "properties", "required", "nullable", "enum", "name", "arguments", "parameters",
     "format", "default", "title", "$ref", "$defs", "id", "value", "response", "call", "function", "anyOf",
 )  # fmt: skip
+# Servers name rules of their own after calls and tools, so `call` comes more often than the others.
 _CALL_WORDS = (
     "class", "import", "print", "None", "name", "arguments", "call", "tool_call", "function", "functions",
     "all", "python", "code_interpreter", "brave_search", "type", "get", "items", "response", "parameters",
+    "call", "calls", "call",
 )  # fmt: skip
 # In the order in which a key is classified; the samples are keys that real tools and attackers use.
 KEY_SAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
