@@ -220,6 +220,8 @@ _SETTINGS: dict[str, _Field] = {
     "ollama-version": _text,
     "url": _text,
     "end-to-end": _switch,
+    "server": _text,
+    "server-build": _text,
 }
 _TARGET_KEYS: dict[str, _Field] = {
     "name": _text,
