@@ -204,6 +204,7 @@ def test_what_the_request_allows_is_left_out(case: Case) -> None:
 # -- campaigns ---------------------------------------------------------------------------------------------------------
 
 WRONG = {
+    WantsKeysInOrder: ("grammar-admits", "forbidden", "schema:other-order"),
     AllowsOneCall: ("grammar-admits", "forbidden", "calls:parallel"),
     IgnoresNamed: ("tool-choice", "named", "option:tool_choice"),
     IgnoresRequired: ("tool-choice", "required", "option:tool_choice"),
