@@ -11,13 +11,13 @@ from typing import cast
 from tcfuzz import campaign, crashers, oracles, strategies, targets
 from tcfuzz.bugs import same_bug, same_cause
 from tcfuzz.campaign import Campaign
-from tcfuzz.case import Json, Message, Tool
+from tcfuzz.case import Case, Json, Message, Tool
 from tcfuzz.config import Config, TargetConfig
 from tcfuzz.crasher_writer import CrasherWriter
 from tcfuzz.crashers import Crasher, TargetInfo
 from tcfuzz.errors import TargetUnavailable, TcfuzzError, UsageError
 from tcfuzz.events import Bug, CampaignEnded, Event, Summary
-from tcfuzz.finding import Fingerprint
+from tcfuzz.finding import Finding, Fingerprint
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.journal import Journal
 from tcfuzz.observation import ReferenceTemplate
@@ -317,7 +317,20 @@ def replay_on(crasher: Crasher, target: Target, template: ReferenceTemplate | No
             template = own_template(target) if recorded == str(SELF) else reference_template(Path(recorded))
         except UsageError as error:
             return Replayed(Outcome.ERROR, reason=str(error))
-    return replay(crasher, lambda case: campaign.rejudge(case, target, oracle, template))
+
+    def run(case: Case) -> tuple[Finding, ...] | str:
+        return campaign.rejudge(case, target, oracle, template) or _refused(crasher, case, target)
+
+    return replay(crasher, run)
+
+
+def _refused(crasher: Crasher, case: Case, target: Target) -> tuple[Finding, ...]:
+    """What a target does that passes only for giving no answer at all to what it once read wrongly."""
+    blame = crasher.finding.blame
+    if case.reply is None or blame == "renderer" or crasher.oracle.id == "accepts":
+        return ()
+    found = campaign.rejudge(case, target, oracles.get("accepts"))
+    return () if isinstance(found, str) else tuple(one for one in found if one.blame in (blame, "parser", "stream"))
 
 
 def settled(file: ReplayedFile) -> Outcome:
