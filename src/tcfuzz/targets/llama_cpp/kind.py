@@ -94,6 +94,8 @@ def _own(request: Request, program: Path, version: str, place: Path) -> LlamaCpp
     text = _read(place)
     template = ChatTemplate(text, name=str(place), special_tokens={})
     dialect = _dialect(request, template, text)
+    if dialect is not None and dialect.traits.max_calls == 0:
+        say(f"the template {visible(place.name)} has no tool calls: nothing about calls is checked")
     vocabulary = models.special_tokens_of(place) if place.suffix == ".gguf" else vocabulary_for(text, dialect)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     setup = Setup(program, version, text, digest, place.stem, dialect, vocabulary, request.timeout, told_by(program))
