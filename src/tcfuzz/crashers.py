@@ -61,8 +61,8 @@ class TargetInfo:
     def folder(self) -> str:
         """The folder of its crashers: the model where users name one, as several may speak one dialect."""
         named = self.arguments.keys() & {"model", "renderer", "parser"}
-        given = "template" in self.arguments and ":" not in self.name  # a server's template; others have it as a name
-        return self.model if named or given or not self.dialect else self.dialect
+        served = self.template is not None and ":" not in self.name  # a server's template, which its model is named for
+        return self.model if named or served or not self.dialect else self.dialect
 
     def to_json(self) -> dict[str, Json]:
         """`{"name", "model", "dialect", "version", "template", "arguments"}`."""

@@ -709,7 +709,7 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, table: str, said: str) -> N
     [
         ("ollama", "ollama needs a model: type tcfuzz target ollama --model MODEL"),
         ("local --model gemma4", "--model goes with ollama, not with local"),
-        ("local --end-to-end", "--end-to-end goes with ollama, not with local"),
+        ("local --end-to-end", "--end-to-end goes with ollama and llama-cpp, not with local"),
         ("jinja --ollama-version v0.20.0", "--ollama-version goes with ollama, not with jinja"),
         ("ollama --model gemma4 --parser gemma4", "contradict each other"),
         ("ollama:gemma4 --renderer gemma4 --parser gemma4", "contradict each other"),
@@ -760,6 +760,8 @@ def test_crashers_lie_in_a_folder_by_model() -> None:
     assert replace(made, arguments={"renderer": "ornith", "parser": "ornith"}).folder == "ornith"
     assert replace(made, arguments={"template": "x"}).folder == "qwen3.5"
     assert replace(made, dialect=None).folder == "ornith"
+    assert replace(made, name="llama-cpp", template="0123456789ab").folder == "ornith"
+    assert replace(made, name="jinja:x.jinja", template="0123456789ab").folder == "qwen3.5"
 
 
 def test_a_crasher_names_its_pair_but_not_its_release() -> None:

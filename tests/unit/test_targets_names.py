@@ -58,9 +58,9 @@ def test_local_takes_a_dialect(spec: str, dialect: str | None) -> None:
 
 
 def test_every_kind_is_described() -> None:
-    assert [line.name for line in describe()] == ["local", "jinja", "python", "ollama"]
+    assert [line.name for line in describe()] == ["local", "jinja", "python", "ollama", "llama-cpp"]
     for name, summary, available, how in describe():
-        assert available and summary and how.startswith(f"tcfuzz target {name}")
+        assert summary and how.startswith(f"tcfuzz target {name}" if available else ("tcfuzz build ", "pip install ", "install Go"))
 
 
 def test_wrong_names_are_one_line(template: Path) -> None:
