@@ -60,7 +60,8 @@ def test_local_takes_a_dialect(spec: str, dialect: str | None) -> None:
 def test_every_kind_is_described() -> None:
     assert [line.name for line in describe()] == ["local", "jinja", "python", "ollama", "llama-cpp"]
     for name, summary, available, how in describe():
-        assert summary and how.startswith(f"tcfuzz target {name}" if available else ("tcfuzz build ", "pip install ", "install Go"))
+        begins = (f"tcfuzz target {name}",) if available else ("tcfuzz build ", "pip install ", "install Go")
+        assert summary and how.startswith(begins)
 
 
 def test_wrong_names_are_one_line(template: Path) -> None:
