@@ -436,10 +436,17 @@ def test_no_server_is_left_when_tcfuzz_ends_early(sign, tmp_path):
 
 
 @needs_server
-def test_there_are_two_servers_at_most(tmp_path):
-    ran = program.start("target", "llama-cpp", "--template", "Qwen3-Coder", "--max-examples", "16", "--feature",
-                        "text:long", "--feature", "text:quotes", "--oracle", "stream-equals-whole", "--oracle",
-                        "deterministic", "--oracle", "grammar-admits", cwd=tmp_path, TMPDIR=str(tmp_path))  # fmt: skip
+@pytest.mark.parametrize(
+    "names", [("Qwen3-Coder",), ("MiniMax-M2", "Qwen3-Coder", "Qwen-Qwen3-0.6B")], ids=["one", "three"]
+)
+def test_there_are_two_servers_at_most(names, tmp_path):
+    place = tmp_path / "templates"
+    place.mkdir()
+    for name in names:
+        (place / f"{name}.jinja").write_bytes(build.template(name).read_bytes())
+    features = ("--feature", "text:long", "--feature", "text:quotes", "--oracle", "stream-equals-whole")
+    ran = program.start("target", "llama-cpp", "--template", str(place), "--max-examples", str(16 // len(names)),
+                        *features, "--oracle", "deterministic", cwd=tmp_path, TMPDIR=str(tmp_path))  # fmt: skip
     seen = []
     try:
         while ran.poll() is None:

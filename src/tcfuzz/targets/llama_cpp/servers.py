@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,8 +52,19 @@ class Servers:
         self._freed = Condition()
 
     def _server(self, write: Callable[[Path], None]) -> OwnServer:
+        def written(path: Path) -> None:
+            self._make_room()
+            write(path)
+
         setup = self._setup
-        return OwnServer(setup.program, write, template=setup.template, context=CONTEXT, timeout=setup.timeout)
+        return OwnServer(setup.program, written, template=setup.template, context=CONTEXT, timeout=setup.timeout)
+
+    def _make_room(self) -> None:
+        """End the processes of whichever target ran last: many templates, one after the other, have two in all."""
+        global _last
+        last, _last = _last(), weakref.ref(self)
+        if last is not None and last is not self:
+            last.close()
 
     def _parrot_of(self, delay: int) -> OwnServer:
         vocabulary = self._setup.vocabulary
@@ -80,9 +92,17 @@ class Servers:
                 self._freed.notify_all()
 
     def close(self) -> None:
-        """End both."""
+        """End both; they are started again when they are asked."""
         for server in (self.ends, self._parrot):
             server.close()
+
+
+def _nobody() -> Servers | None:
+    return None
+
+
+_last: Callable[[], Servers | None] = _nobody
+"""Whose processes run."""
 
 
 @dataclass(frozen=True, slots=True)
