@@ -82,8 +82,8 @@ class Campaign:
         self._emit = emit
         self._journal = journal
         self._fresh: Target | None = None
-        costly = isinstance(target, Converses) and target.costly
-        self._workers = ThreadPoolExecutor(WORKERS, "tcfuzz-call") if costly else None
+        self.is_costly = isinstance(target, Converses) and target.costly
+        self._workers = ThreadPoolExecutor(WORKERS, "tcfuzz-call") if self.is_costly else None
         self._started = time.monotonic()
         self._last_progress = 0.0
         self._phase = ""

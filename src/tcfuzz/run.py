@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tcfuzz.campaign import Campaign
 
 MOST_SHRINKS, MOST_SHRINK_SECONDS = 3000, 20.0
+SHRINK_SHARE = 0.05
+"""Of a time that is bounded, one failure takes no larger share to become small, twice that with the last steps."""
 
 
 class _Found(Exception):
@@ -49,6 +51,8 @@ class Run:
         self._last: tuple[Case, Finding] | None = None
         self._executions = 0
         self._since = 0.0
+        seconds = campaign.plan.budget.seconds
+        self._patience = MOST_SHRINK_SECONDS if seconds is None else min(MOST_SHRINK_SECONDS, seconds * SHRINK_SHARE)
 
     def draw(self) -> bool:
         """Whether a new failure was found (and shrunk)."""
@@ -88,7 +92,7 @@ class Run:
 
     def _tell_echoes(self, case: Case, *, shrunk: bool) -> None:
         """What other rules the small case breaks, too: found with it, and not once more in some larger case."""
-        observation = self.campaign.observe(case, thorough=True)
+        observation = self.campaign.observe(case, thorough=not self.campaign.is_costly)
         for oracle in self.campaign.plan.oracles:
             for finding in self.campaign.failures(case, oracle.id, observation):
                 bug = self.campaign.make_bug(case, finding, shrunk=shrunk, seed=self.seed)
@@ -103,7 +107,7 @@ class Run:
         def fails(case: Case) -> bool:
             nonlocal best
             dialect = self.campaign.target.dialect
-            if self._tired(2 * MOST_SHRINK_SECONDS):
+            if self._tired(2):
                 return False
             if not strategies.features_of(case, dialect) <= strategies.features_of(best[0], dialect):
                 return False  # plainer in one thing, nastier in another
@@ -112,7 +116,7 @@ class Run:
             return found is not None
 
         def still(case: Case) -> bool:
-            return not self._tired(2 * MOST_SHRINK_SECONDS) and self._again(case) is not None
+            return not self._tired(2) and self._again(case) is not None
 
         try:
             polished(best[0], fails, still=still, own_tools=bool(self.campaign.plan.tools))
@@ -156,8 +160,8 @@ class Run:
         if found is not None:
             self._fail(case, found)
 
-    def _tired(self, seconds: float = MOST_SHRINK_SECONDS) -> bool:
-        return time.monotonic() - self._since > seconds
+    def _tired(self, times: int = 1) -> bool:
+        return time.monotonic() - self._since > times * self._patience
 
     def _again(self, case: Case) -> Finding | None:
         """The wanted failure in another case."""
