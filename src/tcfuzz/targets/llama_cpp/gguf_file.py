@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tcfuzz.errors import UsageError
+from tcfuzz.errors import TargetUnavailable, UsageError
 
 INSTALL = "pip install 'tcfuzz[llama-cpp]'"
 _MAGIC = b"GGUF"
@@ -48,11 +48,11 @@ class ModelFile:
 
 
 def import_gguf() -> ModuleType:
-    """The `gguf` package, imported where it is needed. Raises UsageError where it is missing."""
+    """The `gguf` package, imported where it is needed. Raises TargetUnavailable where it is missing."""
     try:
         import gguf
     except ImportError as error:
-        raise UsageError(f"llama.cpp's model files need the package {error.name or 'gguf'}: {INSTALL}") from None
+        raise TargetUnavailable(f"llama.cpp's model files need the package {error.name or 'gguf'}: {INSTALL}") from None
     return gguf
 
 

@@ -186,7 +186,7 @@ def user_content(vocabulary: Vocabulary, text: str, stop: str, tail: str, delay:
 def write_eos(path: Path, vocabulary: Vocabulary, template: str | None = None) -> None:
     """Write the model that ends at once, as a whole file or not at all; the same bytes for the same vocabulary.
 
-    Raises UsageError without the packages of `tcfuzz[llama-cpp]`, or where the file cannot be written.
+    Raises TargetUnavailable without the packages of `tcfuzz[llama-cpp]`, UsageError where the file cannot be written.
     """
     import_gguf()
     import numpy as np

@@ -110,7 +110,7 @@ class OwnServer:
         self._turns = _Turns()
 
     def start(self) -> None:
-        """Have it run. Raises TargetUnavailable or, where the server refuses the template, UsageError; one line."""
+        """Have it run. Raises TargetUnavailable, one line: also where the server refuses the template."""
         self._running()
 
     def post(self, path: str, body: Mapping[str, Json]) -> Any:
