@@ -579,7 +579,7 @@ def test_models_as_templates(tmp_path, capsys):
 @needs_server
 def test_without_the_package_that_writes_models_one_line_names_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "gguf", None)
-    said = target_refused(capsys, "--template", "Qwen3-Coder")
+    said = target_refused(capsys, "--template", "Qwen3-Coder", code=3)
     assert "need the package gguf" in said and "tcfuzz[llama-cpp]" in said
 
 

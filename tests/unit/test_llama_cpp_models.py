@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcfuzz.errors import UsageError
+from tcfuzz.errors import TargetUnavailable, UsageError
 from tcfuzz.targets.llama_cpp import models
 from tcfuzz.targets.llama_cpp.models import (
     BYTES,
@@ -199,7 +199,7 @@ def test_without_its_packages_nothing_is_written(package: str, tmp_path: Path, m
     for name in [name for name in sys.modules if name.partition(".")[0] == "gguf"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=rf"{package}: pip install 'tcfuzz\[llama-cpp\]'$"):
+    with pytest.raises(TargetUnavailable, match=rf"{package}: pip install 'tcfuzz\[llama-cpp\]'$"):
         write_parrot(tmp_path / "model.gguf", WORDS, 512)
     assert not names_in(tmp_path)
 
