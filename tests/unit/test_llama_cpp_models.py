@@ -199,7 +199,7 @@ def test_without_its_packages_nothing_is_written(package: str, tmp_path: Path, m
     for name in [name for name in sys.modules if name.partition(".")[0] == "gguf"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(TargetUnavailable, match=rf"{package}: pip install 'tcfuzz\[llama-cpp\]'$"):
+    with pytest.raises(TargetUnavailable, match=rf'{package}: type pip install "tcfuzz\[llama-cpp\]"$'):
         write_parrot(tmp_path / "model.gguf", WORDS, 512)
     assert not names_in(tmp_path)
 

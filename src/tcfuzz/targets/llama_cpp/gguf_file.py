@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from tcfuzz.errors import TargetUnavailable, UsageError
+from tcfuzz.targets.llama_cpp.build import INSTALL
 
-INSTALL = "pip install 'tcfuzz[llama-cpp]'"
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -52,7 +52,9 @@ def import_gguf() -> ModuleType:
     try:
         import gguf
     except ImportError as error:
-        raise TargetUnavailable(f"llama.cpp's model files need the package {error.name or 'gguf'}: {INSTALL}") from None
+        raise TargetUnavailable(
+            f"llama.cpp's model files need the package {error.name or 'gguf'}: type {INSTALL}"
+        ) from None
     return gguf
 
 
