@@ -404,7 +404,7 @@ class LosesDeveloper(Coder):
 # -- tools-declared -------------------------------------------------------------------------------------------------
 
 
-@bug("tools-declared/renderer")
+@bug("tools-declared/renderer", examples=1200)
 class DropsEnums(Hermes):
     """Declares no allowed values."""
 

@@ -13,6 +13,7 @@ import pytest
 
 from tcfuzz import crashers, dialects, oracles, strategies
 from tcfuzz.cli import main
+from tcfuzz.targets.llama_cpp import build
 from tests import program
 from tests.program import Ran
 
@@ -209,7 +210,7 @@ def test_the_version(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("targets", ("local", "jinja", "python", "ollama")),
+        ("targets", ("local", "jinja", "python", "ollama", "llama-cpp")),
         ("dialects", dialects.names()),
         ("oracles", oracles.names()),
         ("features", strategies.registry.names()),
@@ -230,6 +231,7 @@ def test_doctor(cli: Cli) -> None:
         ["jinja", "ready"],
         ["python", "ready"],
         ["ollama", "ready"],
+        ["llama-cpp", "ready" if build.missing() is None else "missing"],
     ]
 
 
