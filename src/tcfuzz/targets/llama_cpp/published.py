@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -35,7 +36,9 @@ class PublishedTarget:
         self.effective, self.cannot = target.effective, target.cannot
         tokens = {"bos_token": setup.vocabulary.bos, "eos_token": setup.vocabulary.eos}
         now = datetime.now()
-        self._template = ChatTemplate(setup.template, name=setup.model, special_tokens=tokens, now=now)
+        # Python's Jinja escapes as HTML whatever is joined with a text that is marked as safe; nobody means that.
+        text = re.sub(r"\|\s*safe\b", "", setup.template)
+        self._template = ChatTemplate(text, name=setup.model, special_tokens=tokens, now=now)
         self._no_developer = "<|channel|>" not in setup.template
         self._told: dict[str, Json] = {
             "enable_thinking": True, **setup.told, "date_string": f"{now:%d %b %Y}", "datetime": f"{now:%b %d %Y}",
