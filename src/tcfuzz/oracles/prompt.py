@@ -257,8 +257,10 @@ def reference_identical(observation: Observation) -> Verdict:
     template = observation.reference_template
     if template is None:
         return NotApplicable("no --reference")
-    if observation.published is None and (verdict := renderable(observation)) is not None:
-        return verdict  # the same template, though, renders the same whatever its format can carry
+    verdict = renderable(observation)
+    # The same template renders the same whatever its format can carry, but where it is known to be wrong by itself.
+    if verdict is not None and (observation.published is None or observation.template_limit):
+        return verdict
     if observation.case.reply is None:
         return NotApplicable("no conversation")
     finding = None
