@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -40,7 +41,14 @@ def start(*arguments: str, cwd: Path, module: str = "tcfuzz", **changed: str) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        preexec_fn=_as_from_a_terminal,
     )
+
+
+def _as_from_a_terminal() -> None:
+    """Whoever runs the tests in the background may have told them to ignore what ends a program."""
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_DFL)
 
 
 def run(*arguments: str, cwd: Path, module: str = "tcfuzz", timeout: float = 120, **changed: str) -> Ran:
