@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -268,12 +269,26 @@ class _Job:
 
 
 def _end(process: subprocess.Popen[str], patience: float = 10.0) -> None:
-    """End a program and what it has started, asked first: Ninja's compilers have groups of their own that it ends."""
+    """End a program and what it has started, asked first: Ninja's compilers have groups of their own that it ends.
+
+    CMake goes at once, Ninja behind it takes a moment: nobody is killed before that, or the compilers would stay.
+    """
     for sign in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
+        deadline = time.monotonic() + patience
+        while _is_there(process) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def _is_there(process: subprocess.Popen[str]) -> bool:
+    """Whether a program or anybody else of its group is still running."""
+    ended = process.poll() is not None
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return not ended
+    return True
 
 
 # -- the source --------------------------------------------------------------------------------------------------------
