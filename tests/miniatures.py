@@ -291,7 +291,7 @@ class SortsKeys(Hermes):
         return dict(sorted(arguments_of(call).items()))
 
 
-@bug("key-order/renderer")
+@bug("key-order/renderer", examples=1500)
 class SortsNestedKeys(Hermes):
     """An ordered map outside, plain maps inside."""
 
