@@ -35,7 +35,7 @@ from tcfuzz.dialects.plain import Mistral02
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
 from tests.comparison.libraries import library, mutated
-from tests.integration.test_templates_b import Maker, Shape
+from tests.conversations import Maker, Shape
 
 library("mistral_common", "mistral-common")
 from mistral_common.exceptions import MistralCommonException  # noqa: E402

@@ -21,7 +21,7 @@ from tcfuzz.dialects.base import Dialect, to_json
 from tcfuzz.errors import OutOfDomain
 from tests.comparison.libraries import folder, library
 from tests.comparison.test_transformers import TOOLS, ReplyMaker
-from tests.integration.test_templates_b import Maker, Shape
+from tests.conversations import Maker, Shape
 
 library("transformers", "transformers")
 PACKAGE = folder("mlx_lm", "mlx-lm", "pip install --no-deps mlx-lm")

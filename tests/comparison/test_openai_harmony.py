@@ -21,7 +21,7 @@ from tcfuzz.dialects.harmony import CHANNELS, DATE, FUNCTIONS, IDENTITY, Harmony
 from tcfuzz.dialects.syntax.reader import load_json
 from tcfuzz.errors import OutOfDomain
 from tests.comparison.libraries import folder, library, mutated
-from tests.integration.test_templates_b import Maker, Shape
+from tests.conversations import Maker, Shape
 
 harmony = library("openai_harmony", "openai-harmony")
 VOCABULARY = folder("bpe_openai", "bpe-openai") / "data" / "o200k_base.tiktoken.gz"

@@ -18,8 +18,8 @@ from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.recognition import guess_dialect, shapes
 from tests.comparison.test_published_templates import CASES, ENOUGH, PAIRS, TEMPLATES, Pair, shape, texts
-from tests.integration.test_templates_b import Maker
-from tests.integration.test_templates_e import emitted, last_reply
+from tests.conversations import Maker
+from tests.proofs import emitted, last_reply
 
 SHOWN_AS_SAID = frozenset(
     {

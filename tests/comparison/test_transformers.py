@@ -21,7 +21,7 @@ from tcfuzz.case import Json, Message, Tool, ToolCall
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.errors import OutOfDomain
 from tests.comparison.libraries import folder, library, mutated
-from tests.integration.test_templates_b import Maker, Shape
+from tests.conversations import Maker, Shape
 
 library("transformers", "transformers")
 from transformers.utils.chat_parsing import ResponseParser, parse_response  # noqa: E402

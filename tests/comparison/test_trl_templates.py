@@ -17,7 +17,7 @@ from tcfuzz.dialects.base import Dialect
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
 from tests.comparison.libraries import folder
-from tests.integration.test_templates_b import Maker, Shape
+from tests.conversations import Maker, Shape
 
 TEMPLATES = folder("trl", "trl", "pip install --no-deps trl") / "chat_templates"
 CASES = 150

@@ -20,7 +20,7 @@ from tcfuzz.hf import ChatTemplate
 from tcfuzz.targets.ollama import go, templates
 from tcfuzz.targets.ollama.bridge import Bridge
 from tcfuzz.targets.ollama.shapes import to_ollama
-from tests.integration.test_templates_f import SEEDS, Drawn, conversations
+from tests.integration.test_templates_plain import SEEDS, Drawn, conversations
 from tests.ollama import require_go
 
 BATCH = 100

@@ -1,8 +1,4 @@
-"""kimi-k3 against the model's published chat template, byte for byte, and kimi-k2 where ids and names are odd.
-
-The conversations are those of test_templates_b. Vendors' prose is replaced by ours; a case in which a template has a
-declared limit is skipped, and enough must remain.
-"""
+"""kimi-k3 against the model's published chat template, byte for byte, and kimi-k2 where ids and names are odd."""
 
 from __future__ import annotations
 
@@ -18,16 +14,16 @@ from tcfuzz.dialects.kimi_k2 import KimiK2, KimiK2Thinking
 from tcfuzz.dialects.kimi_k3 import KimiK3
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
-from tests.integration.test_templates_b import Maker, Shape
-from tests.integration.test_templates_e import (
+from tests.conversations import Maker, Shape
+from tests.proofs import (
     TOOL,
     Proof,
     between,
+    compare_prompts,
+    compare_replies,
     kimi_prose,
-    last_reply,
     rendered,
 )
-from tests.integration.test_templates_h import test_prompts_are_the_templates_byte_for_byte as compare_prompts
 
 USER = Message("user", "Hi.")
 SCHEMAS: tuple[Json, ...] = ({"b": [1, {"Z": None, "a": "é", "B": True}], "a": {}}, [], "text", None)
@@ -68,6 +64,13 @@ class KimiProof(Proof):
         if rand.random() < 0.2:
             options["tool_choice"] = rand.choice(("auto", "none", "required"))
         return options | (rand.choice(FORMATS) if rand.random() < 0.2 else {})
+
+    def reply_options(self, rand: random.Random) -> dict[str, Json]:
+        return {"thinking": False} if rand.random() < 0.3 else {}
+
+    def as_shown(self, reply: Message, history: Sequence[Message], options: Mapping[str, Json]) -> Message:
+        thought = None if options or not (reply.reasoning_content or "").strip() else reply.reasoning_content
+        return replace(reply, name=None, reasoning_content=thought)
 
     def rewriter(self, template: ChatTemplate) -> Callable[[str], str]:
         pairs = [pair for where in ("declare", "effort", "choice", "format") for pair in self._pairs(template, where)]
@@ -135,27 +138,7 @@ def test_kimi_k2_gives_results_to_the_calls_in_their_order(proof: Proof) -> None
 
 
 def test_a_reply_is_what_the_template_adds() -> None:
-    template, dialect, done = KIMI_K3.template(), KIMI_K3.dialect, 0
-    for seed in range(600):
-        maker = NamedMaker(seed, Shape(roles=("system",)))
-        history, reply = maker.cut(maker.conversation()), replace(last_reply(maker), name=None)
-        options = {"thinking": False} if maker.maybe(0.3) else {}
-        if options or not (reply.reasoning_content or "").strip():
-            reply = replace(reply, reasoning_content=None)
-        try:
-            said = dialect.emit(reply, [])
-            dialect.render(history, [])
-        except OutOfDomain:
-            continue
-        before = rendered(template, history, [], True, options)
-        after = rendered(template, [*history, reply], [], False, options)
-        assert after.startswith(before), f"seed {seed}"
-        added = dialect.strip_turn_end(after[len(before) :])
-        assert added == dialect.said_after(before, said), f"seed {seed}"
-        back = dialect.parse(dialect.opened_by(before) + added)
-        assert dialect.normalise(back) == dialect.normalise(dialect.parse(said)), f"seed {seed}"
-        done += 1
-    assert done > 300, f"only {done} replies can be compared"
+    compare_replies(KIMI_K3)
 
 
 def test_arguments_given_as_text_are_a_block_that_is_read() -> None:

@@ -1,8 +1,4 @@
-"""minimax-m3 against the model's published chat template, byte for byte.
-
-The conversations are those of test_templates_b. Vendors' prose is replaced by ours; a case in which the template has a
-declared limit is skipped, and enough must remain.
-"""
+"""minimax-m3 against the model's published chat template, byte for byte."""
 
 from __future__ import annotations
 
@@ -15,17 +11,15 @@ from jinja2 import TemplateError
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
 from tcfuzz.dialects.minimax_m3 import MODES, MiniMaxM3
-from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
-from tests.integration.test_templates_b import Maker, Shape
-from tests.integration.test_templates_e import TOOL, Proof, between, last_reply, rendered
-from tests.integration.test_templates_h import test_prompts_are_the_templates_byte_for_byte as compare_prompts
+from tests.conversations import Maker, Shape
+from tests.proofs import TOOL, BareProof, between, compare_prompts, compare_replies, rendered
 
 USER = Message("user", "Hi.")
 PLACES = (("]~b]system\n", "[e~["), ("# Tools\n", "<tools>\n<tool>"), ("</tool>\n</tools>\n\n", "[e~["))
 
 
-class ModesProof(Proof):
+class ModesProof(BareProof):
     """The vendor's sentences are others in each mode of thinking."""
 
     def options(self, rand: random.Random) -> dict[str, Json]:
@@ -56,26 +50,7 @@ def test_prompts_are_the_templates_byte_for_byte() -> None:
 
 
 def test_a_reply_is_what_the_template_adds() -> None:
-    template, dialect, done = M3.template(), M3.dialect, 0
-    for seed in range(1500):
-        maker = Maker(seed, Shape())
-        history, reply, options = maker.cut(maker.conversation()), last_reply(maker), M3.options(maker.random)
-        if M3.limited([*history, reply], [], options):
-            continue
-        try:
-            said = dialect.emit(reply, [])
-            dialect.render(history, [])
-        except OutOfDomain:
-            continue
-        before = rendered(template, history, [], True, options)
-        after = rendered(template, [*history, reply], [], False, options)
-        start = before.removesuffix(dialect.opened_by(before))
-        assert after.startswith(start), f"seed {seed}"
-        assert dialect.strip_turn_end(after[len(start) :]) == said, f"seed {seed}"
-        back = dialect.parse(dialect.opened_by(before) + dialect.said_after(before, said))
-        assert dialect.normalise(back) == dialect.normalise(dialect.parse(said)), f"seed {seed}"
-        done += 1
-    assert done > 200, f"only {done} replies can be compared"
+    compare_replies(M3)
 
 
 @pytest.mark.parametrize("text", ["Root.", "", None])

@@ -1,12 +1,9 @@
-"""stepfun-3.5, qwq and other formats with a thought in the prompt against the real chat templates, byte for byte.
-
-The conversations are those of test_templates_b. Vendors' prose is replaced by ours; a case in which a template has a
-declared limit is skipped, and enough must remain.
-"""
+"""stepfun-3.5, qwq and other formats with a thought in the prompt against the real chat templates, byte for byte."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,10 +18,18 @@ from tcfuzz.dialects.nemotron_nano import NemotronNanoV2
 from tcfuzz.dialects.qwq import QwQLlamaCpp
 from tcfuzz.dialects.spark import Spark25
 from tcfuzz.dialects.stepfun import StepFun35
-from tests.integration.test_templates_b import Maker, Shape
-from tests.integration.test_templates_e import TOOL, Proof, Render, between, emitted, last_reply, rendered
-from tests.integration.test_templates_e import test_a_reply_is_what_the_template_adds as compare_replies
-from tests.integration.test_templates_e import test_prompts_are_the_templates_byte_for_byte as compare_prompts
+from tests.conversations import SYSTEM, TEXT_SYSTEM, Maker
+from tests.proofs import (
+    TOOL,
+    Proof,
+    Render,
+    between,
+    compare_prompts,
+    compare_replies,
+    emitted,
+    last_reply,
+    rendered,
+)
 
 CHATML_TOKENS = {"bos_token": "", "eos_token": "<|im_end|>"}
 
@@ -65,8 +70,11 @@ class RareOptions(Proof):
         return {**options, **{name: value for name, value in rare.items() if rand.random() < 0.1}}
 
 
-NO_DEVELOPER = Shape(roles=("system",))
-TEXT = Shape(roles=("system",), null_content=False)
+class ThoughtProof(Proof):
+    """A thought of white space alone is the empty one, which a prompt may have said already."""
+
+    def as_shown(self, reply: Message, history: Sequence[Message], options: Mapping[str, Json]) -> Message:
+        return reply if (reply.reasoning_content or "").strip() else replace(reply, reasoning_content=None)
 
 
 class ObservingMaker(Maker):
@@ -108,18 +116,18 @@ PROOFS = (
         "StepFun3.5-Flash.jinja",
         {**CHATML_TOKENS, "bos_token": "<bos>"},
         ObservingMaker,
-        NO_DEVELOPER,
+        SYSTEM,
         around_tools,
     ),
-    Proof(QwQLlamaCpp(), "Qwen-QwQ-32B.jinja", CHATML_TOKENS, TextMaker, TEXT, around_tools),
-    Proof(Spark25(), "Spark2.5.jinja", {}, shape=NO_DEVELOPER, prose=spark_prose),
-    Proof(Ling30(), "inclusionai-ling-3.0-flash.jinja", {}, TogglingMaker, NO_DEVELOPER, ling_prose),
-    Proof(NemotronNanoV2(), "NVIDIA-Nemotron-Nano-v2.jinja", {}, TogglingMaker, TEXT, nemotron_prose),
+    Proof(QwQLlamaCpp(), "Qwen-QwQ-32B.jinja", CHATML_TOKENS, TextMaker, TEXT_SYSTEM, around_tools),
+    Proof(Spark25(), "Spark2.5.jinja", {}, shape=SYSTEM, prose=spark_prose),
+    ThoughtProof(Ling30(), "inclusionai-ling-3.0-flash.jinja", {}, TogglingMaker, SYSTEM, ling_prose),
+    Proof(NemotronNanoV2(), "NVIDIA-Nemotron-Nano-v2.jinja", {}, TogglingMaker, TEXT_SYSTEM, nemotron_prose),
     Proof(Gemma4LargePrevious(), "google-gemma-4-31B-it.jinja", {"bos_token": "<bos>"}),
     Proof(Gemma4Interleaved(), "google-gemma-4-31B-it-interleaved.jinja", {"bos_token": "<bos>"}),
-    Proof(Hy3(), "tencent-Hy3.jinja", {}, shape=NO_DEVELOPER, prose=hy3_prose),
+    Proof(Hy3(), "tencent-Hy3.jinja", {}, shape=SYSTEM, prose=hy3_prose),
 )
-RARE = RareOptions(Hy3(), "tencent-Hy3.jinja", {}, shape=NO_DEVELOPER, prose=hy3_prose)
+RARE = RareOptions(Hy3(), "tencent-Hy3.jinja", {}, shape=SYSTEM, prose=hy3_prose)
 ANSWERED = tuple(proof for proof in PROOFS if proof.dialect.traits.prompt_kept)
 
 

@@ -8,7 +8,7 @@ from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects import get
 from tcfuzz.dialects.exaone import TOOL_PREAMBLE
 from tcfuzz.errors import OutOfDomain
-from tests.unit.test_dialects_e import USER, calls_of, comes_back, said
+from tests.replies import USER, calls_of, comes_back, said
 
 EXAONE = get("exaone-4.0")
 NOTHING = "<think>\n\n</think>\n\n"

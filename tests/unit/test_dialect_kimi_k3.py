@@ -7,7 +7,7 @@ import pytest
 from tcfuzz.case import Message, ToolCall
 from tcfuzz.dialects import get
 from tcfuzz.errors import OutOfDomain
-from tests.unit.test_dialects_e import USER, calls_of, comes_back, said
+from tests.replies import USER, calls_of, comes_back, said
 
 K3 = get("kimi-k3")
 NO_THOUGHT = "<|open|>think<|sep|><|close|>think<|sep|>"

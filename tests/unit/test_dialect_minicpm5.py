@@ -9,7 +9,7 @@ import pytest
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects import get
 from tcfuzz.errors import OutOfDomain
-from tests.unit.test_dialects_e import USER, calls_of, comes_back, said
+from tests.replies import USER, calls_of, comes_back, said
 
 MINICPM5 = get("minicpm5")
 STRING = {"type": "string"}

@@ -10,7 +10,7 @@ from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects import get
 from tcfuzz.dialects.syntax.nested_tags import DEEPEST
 from tcfuzz.errors import OutOfDomain
-from tests.unit.test_dialects_e import USER, calls_of, comes_back, said
+from tests.replies import USER, calls_of, comes_back, said
 
 M3 = get("minimax-m3")
 N = "]<]minimax[>["

@@ -13,7 +13,7 @@ from tcfuzz.dialects.gigachat import namespace
 from tcfuzz.dialects.llm_jp import LlmJp
 from tcfuzz.dialects.solar import NO_THOUGHT, SolarOpen
 from tcfuzz.errors import OutOfDomain
-from tests.unit.test_dialects_e import calls_of, comes_back, said
+from tests.replies import calls_of, comes_back, said
 
 USER = Message("user", "Hi.")
 

@@ -9,7 +9,7 @@ from tcfuzz.dialects import get
 from tcfuzz.dialects.hy3 import Hy3, Tokens
 from tcfuzz.dialects.stepfun import StepFun35
 from tcfuzz.errors import OutOfDomain
-from tests.unit.test_dialects_e import USER, calls_of, comes_back, said
+from tests.replies import USER, calls_of, comes_back, said
 
 VALUES: dict[str, Json] = {"l": [1, "x"], "n": 7, "o": {"k": None}, "s": "a\nb", "t": True, "z": None}
 PROPERTIES: dict[str, Json] = {

@@ -1,9 +1,13 @@
-"""The special tokens that a template file comes without are told by the markers in its text."""
+"""Chat templates: how they are rendered, and the special tokens that a file comes without, told by its markers."""
 
+from pathlib import Path
+
+import jinja2
 import pytest
 
 from tcfuzz import dialects
 from tcfuzz.case import Message, Tool, ToolCall
+from tcfuzz.errors import UsageError
 from tcfuzz.hf import ChatTemplate, guess_special_tokens
 from tcfuzz.targets.ollama import templates
 
@@ -66,3 +70,37 @@ def test_a_template_without_tokens_of_its_own_ends_as_the_format_does(name):
     prompt = ChatTemplate(text).render([message.to_openai() for message in messages])
     assert prompt == dialects.get(name).render(messages, (), add_generation_prompt=False)
     assert prompt.endswith("<|endoftext|>")
+
+
+def test_a_template_renders_as_hugging_face_does() -> None:
+    text = (
+        "{{ bos_token }}{% for m in messages %}{% if loop.index > 2 %}{% break %}{% endif %}\n"
+        "  {% generation %}{{ m | tojson }}{{ '\\n' }}{% endgeneration %}\n{% endfor %}\n"
+        "{{ tools is none }} {{ strftime_now('%d %b %Y') }} {{ nothing }}{{ x }}\n"
+    )
+    template = ChatTemplate(text, special_tokens={"bos_token": "<s>"})
+    messages = [{"role": "user", "content": "<é'&>"}, {"role": "assistant", "thinking": "R"}, {"role": "user"}]
+    assert template.render(messages, [], x=1) == (
+        '<s>{"role": "user", "content": "<é\'&>"}\n'
+        '{"role": "assistant", "thinking": "R", "reasoning_content": "R"}\nTrue 26 Jul 2024 1'
+    )
+    assert "reasoning_content" not in messages[1]
+
+
+def test_what_a_template_raises_comes_through() -> None:
+    with pytest.raises(jinja2.TemplateError, match="no tools here"):
+        ChatTemplate("{{ raise_exception('no tools here') }}").render([])
+    with pytest.raises(jinja2.exceptions.SecurityError):
+        ChatTemplate("{% set _ = messages.append(1) %}").render([])
+
+
+def test_a_broken_template_is_one_line_that_says_where(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jinja"
+    broken.write_text("a\n{% if %}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"broken\.jinja:2: not a chat template: [^\n]+$"):
+        ChatTemplate.from_file(broken)
+    with pytest.raises(UsageError, match=r"cannot read the chat template .*missing\.jinja: [^\n]+$"):
+        ChatTemplate.from_file(tmp_path / "missing.jinja")
+    broken.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="not UTF-8 text"):
+        ChatTemplate.from_file(broken)

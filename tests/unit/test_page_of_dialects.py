@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tcfuzz import dialects
-from tests.integration import test_templates_e as proofs
+from tests import proofs
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -6,7 +6,7 @@ from tcfuzz import dialects, domains, strategies
 from tcfuzz.case import Tool
 from tcfuzz.dialects.syntax.casting import cast
 from tcfuzz.dialects.syntax.pythonic import read_calls
-from tests.integration.test_templates_e import TOOL
+from tests.proofs import TOOL
 
 NAMES = ("get-time", "from", "class", "2nd", "a.b-c", "wörld", "$x", "a/b", "🙂")
 

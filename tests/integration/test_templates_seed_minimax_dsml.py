@@ -1,7 +1,4 @@
-"""seed-oss, minimax-m2, deepseek-v3.2 and their kin against the models' published chat templates, byte for byte.
-
-The comparison is that of test_templates_e.
-"""
+"""seed-oss, minimax-m2, deepseek-v3.2 and their kin against the models' published chat templates, byte for byte."""
 
 from __future__ import annotations
 
@@ -19,10 +16,8 @@ from tcfuzz.dialects.granite import Granite4, Granite41
 from tcfuzz.dialects.minimax import MiniMaxM1, MiniMaxM2
 from tcfuzz.dialects.seed_oss import SeedOss
 from tcfuzz.hf import ChatTemplate
-
-from . import test_templates_e as compared
-from .test_templates_b import Maker
-from .test_templates_e import TEXT, TEXT_SYSTEM, TOOL, USER_SYSTEM, OrderedMaker, Proof, Render, between, rendered
+from tests.conversations import SYSTEM, TEXT, TEXT_SYSTEM, Maker, OrderedMaker
+from tests.proofs import TOOL, Proof, Render, between, compare_prompts, compare_replies, rendered
 
 RenderWith = Callable[[list[Message], list[Tool], dict[str, Json]], str]
 
@@ -75,7 +70,7 @@ class DeepSeekProof(OptionProof):
         return hidden or super().limited(messages, tools, options)
 
 
-SYSTEM = "<|start_of_role|>system<|end_of_role|>"
+HEADER = "<|start_of_role|>system<|end_of_role|>"
 BUDGET_NUMBERS = {512: {"512", "128"}, 600: {"600", "256"}}
 DSML_TOKENS = {"bos_token": BOS, "eos_token": EOS}
 
@@ -112,8 +107,8 @@ def dsml_prose(render: Render) -> list[str]:
 def granite_prose(render: Render) -> list[str]:
     """The default system text, and the sentences around the tools."""
     plain, listed = render([Message("user", "Hi.")], []), render([Message("user", "Hi.")], [TOOL])
-    default = [between(plain, SYSTEM, "<|end_of_text|>")] if plain.startswith(SYSTEM) else []
-    return [*default, between(listed, SYSTEM, '\n{"type"'), between(listed, "}}}\n", "<|end_of_text|>")]
+    default = [between(plain, HEADER, "<|end_of_text|>")] if plain.startswith(HEADER) else []
+    return [*default, between(listed, HEADER, '\n{"type"'), between(listed, "}}}\n", "<|end_of_text|>")]
 
 
 def minimax_m1_prose(render: Render) -> list[str]:
@@ -134,20 +129,20 @@ PROOFS = (
     SeedProof(SeedOss(), "ByteDance-Seed-OSS.jinja", {}, shape=TEXT, prose=seed_prose),
     Proof(MiniMaxM2(), "MiniMax-M2.jinja", {}, TextMaker, TEXT_SYSTEM, minimax_prose),
     Proof(MiniMaxM1(), "MiniMax-M1.jinja", {}, shape=TEXT_SYSTEM, prose=minimax_m1_prose),
-    Proof(DeepSeekV32(), "deepseek-ai-DeepSeek-V3.2.jinja", DSML_TOKENS, OrderedMaker, USER_SYSTEM, dsml_prose),
+    Proof(DeepSeekV32(), "deepseek-ai-DeepSeek-V3.2.jinja", DSML_TOKENS, OrderedMaker, SYSTEM, dsml_prose),
     DeepSeekProof(DeepSeekV4(), "deepseek-ai-DeepSeek-V4.jinja", DSML_TOKENS, prose=dsml_prose),
     DeepSeekProof(DeepSeekV4(), "deepseek-ai-DeepSeek-V4-Flash-0731.jinja", DSML_TOKENS, prose=dsml_prose),
-    Proof(Granite4(), "ibm-granite-granite-4.0.jinja", {}, shape=USER_SYSTEM, prose=granite_prose),
-    Proof(Granite41(), "ibm-granite-granite-4.1.jinja", {}, shape=USER_SYSTEM, prose=granite_prose),
+    Proof(Granite4(), "ibm-granite-granite-4.0.jinja", {}, shape=SYSTEM, prose=granite_prose),
+    Proof(Granite41(), "ibm-granite-granite-4.1.jinja", {}, shape=SYSTEM, prose=granite_prose),
 )
 proofs = pytest.mark.parametrize("proof", PROOFS, ids=str)
 
 
 @proofs
 def test_prompts_are_the_templates_byte_for_byte(proof: Proof) -> None:
-    compared.test_prompts_are_the_templates_byte_for_byte(proof)
+    compare_prompts(proof)
 
 
 @proofs
 def test_a_reply_is_what_the_template_adds(proof: Proof) -> None:
-    compared.test_a_reply_is_what_the_template_adds(proof)
+    compare_replies(proof)

@@ -13,7 +13,7 @@ from tcfuzz.dialects import get
 from tcfuzz.dialects.base import Dialect
 from tcfuzz.diff import message_difference
 from tcfuzz.errors import OutOfDomain
-from tests.unit.test_dialects_b import chunkings, mutated, streamed
+from tests.unit.test_dialects_gemma_llama_mistral import chunkings, mutated, streamed
 
 FUNCTION_TAGS = ("qwen3.5", "qwen3.8", "nemotron-3", "nemotron-3.5")
 ARGUMENT_TAGS = ("glm-4.6", "glm-4.7", "glm-ocr", "laguna", "poolside-v1", "laguna-s-2.1")

@@ -20,8 +20,8 @@ from tcfuzz.dialects.harmony import IDENTITY, Harmony
 from tcfuzz.dialects.ministral_3 import Devstral, Ministral3, MistralSmall32
 from tcfuzz.dialects.qwen3_vl import Qwen3VLInstruct, Qwen3VLThinking
 from tcfuzz.errors import OutOfDomain
-
-from .test_templates_b import Maker, Render, Shape, load
+from tests.conversations import Maker, Shape
+from tests.proofs import load
 
 CASES = 600
 SEEDS = 6000
@@ -167,7 +167,7 @@ def test_prompts_are_the_templates_byte_for_byte(proof: Proof) -> None:
 @proofs
 def test_the_template_adds_what_the_model_says(proof: Proof) -> None:
     """A reply appended to a question adds its native text and an end of turn."""
-    template: Render = load(proof.file)
+    template = load(proof.file)
     done = 0
     for seed in range(600):
         maker = Maker(seed, proof.shape)

@@ -9,7 +9,7 @@ from tcfuzz.dialects import get
 from tcfuzz.dialects.hermes_2_pro import declaration
 from tcfuzz.dialects.syntax.functionary_tools import declarations
 from tcfuzz.errors import OutOfDomain
-from tests.unit.test_dialects_e import calls_of, comes_back, said
+from tests.replies import calls_of, comes_back, said
 
 # -- hermes-2-pro ------------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,9 @@
-"""hermes-2-pro and its kin against the models' published chat templates, byte for byte.
-
-The conversations are those of test_templates_b. Vendors' prose is replaced by ours; a case in which a template has a
-declared limit is skipped, and enough must remain.
-"""
+"""hermes-2-pro and its kin against the models' published chat templates, byte for byte."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,14 +17,10 @@ from tcfuzz.dialects.firefunction import Firefunction2
 from tcfuzz.dialects.functionary import Functionary31, Functionary32
 from tcfuzz.dialects.hermes_2_pro import BOS, Hermes2Pro
 from tcfuzz.dialects.llama31 import DATE
-from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
-from tests.integration.test_templates_b import Maker, Shape
-from tests.integration.test_templates_e import TOOL, Proof, Render, between, emitted, last_reply, rendered
-from tests.integration.test_templates_e import test_prompts_are_the_templates_byte_for_byte as compare_prompts
+from tests.conversations import TEXT, TEXT_SYSTEM, Maker
+from tests.proofs import TOOL, Proof, Render, between, compare_prompts, compare_replies, rendered
 
-SEEDS = 1000
-ENOUGH = 200
 LLAMA_TOKENS = {"bos_token": BOS, "eos_token": "<|eot_id|>"}
 HERMES_TOKENS = {"bos_token": BOS, "eos_token": "<|im_end|>"}
 
@@ -62,9 +53,6 @@ class HermesMaker(Maker):
         if isinstance(schema, dict) and schema.get("type") in (["string", "null"], "odd") and self.maybe(0.9):
             schema["type"] = ["string", "integer", "array"]
         return schema
-
-
-TEXT = Shape(null_content=False)
 
 
 class PythonMaker(Maker):
@@ -165,14 +153,13 @@ def apertus_prose(render: Render) -> list[str]:
     return [between(render([], []), "<|system_start|>", "<|system_end|>")]
 
 
-NO_DEVELOPER = Shape(roles=("system",), null_content=False)
 PROOFS = (
     Proof(
         Hermes2Pro(),
         "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use.jinja",
         HERMES_TOKENS,
         HermesMaker,
-        NO_DEVELOPER,
+        TEXT_SYSTEM,
         hermes_prose,
     ),
     Proof(
@@ -180,7 +167,7 @@ PROOFS = (
         "NousResearch-Hermes-3-Llama-3.1-8B-tool_use.jinja",
         HERMES_TOKENS,
         HermesMaker,
-        NO_DEVELOPER,
+        TEXT_SYSTEM,
         hermes_prose,
     ),
     Proof(
@@ -195,7 +182,7 @@ PROOFS = (
         Firefunction2(),
         "fireworks-ai-llama-3-firefunction-v2.jinja",
         LLAMA_TOKENS,
-        shape=NO_DEVELOPER,
+        shape=TEXT_SYSTEM,
         prose=firefunction_prose,
     ),
     TextProof(
@@ -211,7 +198,7 @@ PROOFS = (
         "Apertus-8B-Instruct.jinja",
         {"bos_token": "<s>", "eos_token": "<|assistant_end|>"},
         DescribedSchemaMaker,
-        NO_DEVELOPER,
+        TEXT_SYSTEM,
         apertus_prose,
     ),
 )
@@ -225,31 +212,7 @@ def test_prompts_are_the_templates_byte_for_byte(proof: Proof) -> None:
 
 @proofs
 def test_a_reply_is_what_the_template_adds(proof: Proof) -> None:
-    template = proof.template()
-    done = 0
-    for seed in range(SEEDS):
-        maker = proof.maker(seed, proof.shape)
-        history, options = maker.cut(maker.conversation()), proof.options(maker.random)
-        reply, tools = last_reply(maker), maker.tools()[:1]
-        if not proof.dialect.traits.reasoning_in_history:
-            reply = replace(reply, reasoning_content=None)
-        said = emitted(proof.dialect, reply)
-        if said is None or proof.limited([*history, reply], tools, options) or not writes(proof, history):
-            continue
-        before = rendered(template, history, tools, True, options)
-        after = rendered(template, [*history, reply], tools, False, options)
-        if after.startswith(before):
-            assert proof.dialect.strip_turn_end(after[len(before) :]) == said, f"seed {seed}"
-            done += 1
-    assert done >= ENOUGH, f"only {done} replies can be compared"
-
-
-def writes(proof: Proof, history: Sequence[Message]) -> bool:
-    try:
-        proof.dialect.render(history, [])
-    except OutOfDomain:
-        return False
-    return True
+    compare_replies(proof)
 
 
 def test_hermes_raises_at_types_that_it_does_not_know() -> None:

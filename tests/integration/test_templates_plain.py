@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -21,8 +20,8 @@ from tcfuzz.dialects.plain import Plain
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.recognition import guess_dialect
+from tests.proofs import template_file
 
-TEMPLATES = Path(__file__).parents[2].parent / "shared" / "templates"
 SEEDS = range(1500)
 
 
@@ -117,10 +116,7 @@ class Proof:
         return self.name
 
     def template(self) -> ChatTemplate:
-        path = TEMPLATES / self.file
-        if not path.is_file():
-            pytest.skip(f"the real chat template {self.file} is not here (../shared/templates)")
-        return ChatTemplate.from_file(path, special_tokens=self.tokens)
+        return ChatTemplate.from_file(template_file(self.file), special_tokens=self.tokens)
 
 
 PROOFS = (
@@ -240,7 +236,4 @@ def test_newlines_before_an_earlier_answer_are_cut_by_the_template() -> None:
     ],
 )
 def test_the_dialect_of_a_published_template_is_told(file: str, name: str) -> None:
-    path = TEMPLATES / f"{file}.jinja"
-    if not path.is_file():
-        pytest.skip("the real chat templates are not here (../shared/templates)")
-    assert guess_dialect(ChatTemplate.from_file(path)).name == name
+    assert guess_dialect(ChatTemplate.from_file(template_file(f"{file}.jinja"))).name == name

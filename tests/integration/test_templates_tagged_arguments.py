@@ -21,8 +21,8 @@ from tcfuzz.dialects.qwen35 import Qwen35, Qwen38
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
 from tcfuzz.observation import common_prefix
-from tests.integration import test_templates_a
-from tests.integration.test_templates_a import TEMPLATES
+from tests.integration import test_templates_chatml_qwen_deepseek as first
+from tests.proofs import template_file
 
 CASES = 700
 SEEDS = range(1500)
@@ -47,10 +47,7 @@ class Proof:
         return f"{self.dialect.name}-{self.file.partition('.')[0]}"
 
     def template(self) -> ChatTemplate:
-        path = TEMPLATES / self.file
-        if not path.is_file():
-            pytest.skip(f"the real chat template {self.file} is not here (../shared/templates)")
-        return ChatTemplate.from_file(path)
+        return ChatTemplate.from_file(template_file(self.file))
 
 
 PROOFS = (
@@ -78,7 +75,7 @@ TAGS = (
 TOGGLES = ("/think", "/no_think", "/nothink")
 
 
-class Maker(test_templates_a.Maker):
+class Maker(first.Maker):
     """Draws texts with these formats' tags and toggles, too."""
 
     def text(self) -> str:
@@ -105,7 +102,7 @@ def conversations(dialect: Dialect) -> Iterator[Drawn]:
     found = 0
     for seed in SEEDS:
         maker = Maker(seed, 3)
-        tools = tuple(maker.tool(name) for name in test_templates_a.NAMES[: maker.random.randrange(4)])
+        tools = tuple(maker.tool(name) for name in first.NAMES[: maker.random.randrange(4)])
         options = {
             name: maker.random.choice(values) for name, values in dialect.traits.options.items() if maker.maybe(0.6)
         }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -23,8 +22,9 @@ from tcfuzz.dialects.qwen3 import Qwen3
 from tcfuzz.dialects.qwen3_coder import Qwen3Coder, tool_tags
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
+from tests.program import SHARED_TEMPLATES
+from tests.proofs import template_file
 
-TEMPLATES = Path(__file__).parents[2].parent / "shared" / "templates"
 CASES = 2000
 SEEDS = range(5000)
 
@@ -55,10 +55,7 @@ class Proof:
     def template(self) -> ChatTemplate:
         if self.file is None:
             return ChatTemplate(CHATML_TEMPLATE)
-        path = TEMPLATES / self.file
-        if not path.is_file():
-            pytest.skip(f"the real chat template {self.file} is not here (../shared/templates)")
-        return ChatTemplate.from_file(path)
+        return ChatTemplate.from_file(template_file(self.file))
 
 
 def json_line(tool: Tool) -> str:
@@ -318,7 +315,7 @@ def as_said(proof: Proof, drawn: Drawn) -> tuple[Message, dict[str, Json]]:
 
 
 def test_every_template_compiles() -> None:
-    files = sorted(TEMPLATES.glob("*.jinja"))
+    files = sorted(SHARED_TEMPLATES.glob("*.jinja"))
     if not files:
         pytest.skip("the real chat templates are not here (../shared/templates)")
     for file in files:

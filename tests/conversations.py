@@ -1,56 +1,12 @@
-"""gemma4, llama3.1 and mistral-nemo against the models' published chat templates, byte for byte.
-
-The conversations are generated from seeds. Vendors' prose around the tools is left out; a case in which a template has
-a declared limit is skipped, and enough must remain.
-"""
+"""Conversations, drawn from seeds, for comparing what two renderers write."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import pytest
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
-from tcfuzz.dialects.base import Dialect
-from tcfuzz.dialects.gemma4 import Gemma4
-from tcfuzz.dialects.llama31 import Llama31, tool_list
-from tcfuzz.dialects.mistral_nemo import MistralNemo
-from tcfuzz.errors import OutOfDomain
-from tcfuzz.hf import ChatTemplate
-
-TEMPLATES = Path(__file__).parents[2].parent / "shared" / "templates"
-CASES = 2500
-ENOUGH = 2000
-
-Render = Callable[..., str]
-
-
-# -- the templates -----------------------------------------------------------------------------------------------------
-
-
-def load(file: str) -> Render:
-    """Renders as Hugging Face does."""
-    path = TEMPLATES / file
-    if not path.is_file():
-        pytest.skip(f"the real chat template {file} is not here (../shared/templates)")
-    template = ChatTemplate.from_file(path)
-
-    def render(messages: list[Message], tools: list[Tool], add_generation_prompt: bool = True, **options: Json) -> str:
-        return template.render(
-            [message.to_openai() for message in messages],
-            [tool.to_openai() for tool in tools],
-            add_generation_prompt=add_generation_prompt,
-            **options,
-        )
-
-    return render
-
-
-# -- the conversations -------------------------------------------------------------------------------------------------
 
 PIECES = (
     "a", "Zed", "é", "ß", "İ", "日本", "🙂", "e\u0301", "\u202e", "0", "1.0", "true", "null", "None",
@@ -94,6 +50,11 @@ class Shape:
     alternating: bool = False
     roles: tuple[str, ...] = ("system", "developer")
     null_content: bool = True
+
+
+TEXT = Shape(null_content=False)
+SYSTEM = Shape(roles=("system",))
+TEXT_SYSTEM = Shape(roles=("system",), null_content=False)
 
 
 class Maker:
@@ -223,116 +184,33 @@ class Maker:
         return messages[: self.random.choice(places) + 1]
 
 
-def compared(
-    dialect: Dialect, template: Render, shape: Shape, options: Callable[[random.Random], dict[str, Json]], same: Any
-) -> None:
-    """Compare CASES conversations, each with and without its generation prompt."""
-    done = 0
-    for seed in range(CASES + CASES // 2):
-        maker = Maker(seed, shape)
-        messages, tools = maker.conversation(), maker.tools()
-        chosen = options(maker.random)
-        if dialect.template_limit(messages, tools, chosen):
-            continue
-        done += 1
-        prompt = maker.maybe()
-        ours = dialect.render(messages, tools, add_generation_prompt=prompt, **chosen)
-        theirs = template(messages, tools, prompt, **chosen)
-        same(ours, theirs, tools, seed)
-    assert done >= ENOUGH, f"only {done} cases without a limit of the template"
+class SilentMaker(Maker):
+    """No calls in history: the template drops them."""
+
+    def call(self) -> ToolCall:
+        raise AssertionError("no calls")
+
+    def steps(self) -> list[Message]:  # type: ignore[override]
+        return [Message("assistant", self.text(), self.reasoning()), Message("tool", self.text(), name="f")]
 
 
-def whole(ours: str, theirs: str, tools: list[Tool], seed: int) -> None:
-    assert ours == theirs, f"seed {seed}"
+class DescribedMaker(Maker):
+    """Every tool has a description and parameters: the template raises without."""
+
+    def tool(self, name: str) -> Tool:
+        tool = super().tool(name)
+        return replace(tool, description=tool.description or "", parameters=tool.parameters or {})
 
 
-def thinking(rand: random.Random) -> dict[str, Json]:
-    return {name: rand.random() < 0.5 for name in ("enable_thinking", "preserve_thinking") if rand.random() < 0.5}
+class OrderedMaker(Maker):
+    """Every call has its result, in the order of the calls: the template binds them by nothing else."""
 
-
-def no_options(rand: random.Random) -> dict[str, Json]:
-    return {}
-
-
-@pytest.mark.parametrize(
-    ("dialect", "file"),
-    [
-        (Gemma4(), "gemma4_e2b_chat_template.jinja"),
-        (Gemma4(empty_thought=True), "gemma4_31b_chat_template.jinja"),
-    ],
-    ids=["e2b", "31b"],
-)
-def test_gemma4_is_the_template(dialect: Dialect, file: str) -> None:
-    compared(dialect, load(file), Shape(), thinking, whole)
-
-
-def test_llama31_is_the_template() -> None:
-    template = load("meta-llama-Llama-3.1-8B-Instruct.jinja")
-
-    def date(rand: random.Random) -> dict[str, Json]:
-        return {"date_string": "1 Jan 2030"} if rand.random() < 0.3 else {}
-
-    compared(Llama31(), template, Shape(calls=1, null_content=False), date, without_prose)
-
-
-def without_prose(ours: str, theirs: str, tools: list[Tool], seed: int) -> None:
-    """The same but for the sentences between the first user turn's header and the first tool."""
-    if not tools:
-        return whole(ours, theirs, tools, seed)
-    declarations = tool_list(tools)
-    for one, two in zip(ours.split(declarations, 1), theirs.split(declarations, 1), strict=True):
-        header = "<|start_header_id|>user<|end_header_id|>\n\n"
-        if one is not None and one.startswith("<|begin_of_text|>"):
-            one, two = (text[: text.rindex(header)] for text in (one, two))
-        assert one == two, f"seed {seed}"
-    return None
-
-
-def test_mistral_nemo_is_the_template() -> None:
-    template = load("mistralai-Mistral-Nemo-Instruct-2407.jinja")
-    shape = Shape(alternating=True, roles=("system",), null_content=False)
-    compared(MistralNemo(), template, shape, no_options, whole)
-
-
-@pytest.mark.parametrize(
-    ("dialect", "file", "shape"),
-    [
-        (Gemma4(), "gemma4_e2b_chat_template.jinja", Shape()),
-        (Llama31(), "meta-llama-Llama-3.1-8B-Instruct.jinja", Shape(calls=1, null_content=False)),
-        (
-            MistralNemo(),
-            "mistralai-Mistral-Nemo-Instruct-2407.jinja",
-            Shape(alternating=True, roles=("system",), null_content=False),
-        ),
-    ],
-    ids=["gemma4", "llama3.1", "mistral-nemo"],
-)
-def test_the_template_adds_what_the_model_says(dialect: Dialect, file: str, shape: Shape) -> None:
-    """A reply appended to the history adds its native text and an end of turn, where earlier prompts are prefixes."""
-    template = load(file)
-    done = 0
-    for seed in range(800):
-        maker = Maker(seed, shape)
-        # Tools and system text of mistral-nemo would move, text before calls moves in gemma4.
-        history = [Message("user", maker.text())]
-        reply = last_reply(maker, dialect)
-        if dialect.template_limit([*history, reply], [], {}):
-            continue
-        try:
-            said = dialect.emit(reply, [])
-        except OutOfDomain:
-            continue
-        before, after = template(history, []), template([*history, reply], [], False)
-        assert after.startswith(before), f"seed {seed}"
-        assert dialect.strip_turn_end(after[len(before) :]) == said, f"seed {seed}"
-        done += 1
-    assert done > 400
-
-
-def last_reply(maker: Maker, dialect: Dialect) -> Message:
-    """Calls without text, or text as the template shows it."""
-    if maker.maybe():
-        calls = tuple(maker.call() for _ in range(maker.random.randint(1, maker.shape.calls)))
-        return Message("assistant", None, maker.reasoning(), calls)
-    text = maker.text()
-    return Message("assistant", text.strip() if dialect.traits.content_trim == "outer" else text, maker.reasoning())
+    def steps(self) -> list[Message]:  # type: ignore[override]
+        steps = []
+        for _ in range(self.random.choice((0, 1, 2))):
+            calls = tuple(self.call() for _ in range(self.random.randint(1, 3)))
+            steps.append(Message("assistant", self.null(), self.reasoning(), calls))
+            names = [self.random.choice((call.name, None, "other")) for call in calls]
+            results = zip(calls, names, strict=True)
+            steps += [Message("tool", self.null(), tool_call_id=call.id, name=name) for call, name in results]
+        return [*steps, *([Message("assistant", self.null(), self.reasoning())] if self.maybe(0.7) else [])]
