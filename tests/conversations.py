@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
@@ -57,31 +57,34 @@ SYSTEM = Shape(roles=("system",))
 TEXT_SYSTEM = Shape(roles=("system",), null_content=False)
 
 
-class Maker:
-    """Draws conversations, each from its own seed."""
+class Values:
+    """Draws texts and JSON values from a seed."""
 
-    def __init__(self, seed: int, shape: Shape) -> None:
+    pieces: Sequence[str] = PIECES
+    spaces: Sequence[str] = SPACES
+    keys: Sequence[str] = KEYS
+    numbers: Sequence[float] = NUMBERS
+
+    def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.shape = shape
-        self.ids = 0
 
     def maybe(self, chance: float = 0.5) -> bool:
         return self.random.random() < chance
 
-    def text(self) -> str:
+    def words(self) -> str:
         count = self.random.choice((0, 1, 1, 2, 3, 6))
-        inner = "".join(self.random.choice(PIECES) + self.random.choice(SPACES) for _ in range(count))
-        return self.random.choice(SPACES) + inner
+        return "".join(self.random.choice(self.pieces) + self.random.choice(self.spaces) for _ in range(count))
 
-    def null(self) -> str | None:
-        return None if self.shape.null_content and self.maybe(0.1) else self.text()
+    def text(self) -> str:
+        words = self.words()
+        return self.random.choice(self.spaces) + words
 
     def value(self, depth: int = 0) -> Json:
         kind = self.random.randrange(9 if depth < 3 else 5)
         if kind < 2:
             return self.text()
         if kind == 2:
-            return self.random.choice(NUMBERS)
+            return self.random.choice(self.numbers)
         if kind < 5:
             return self.random.choice((None, True, False))
         if kind < 7:
@@ -89,8 +92,19 @@ class Maker:
         return self.arguments(depth + 1)
 
     def arguments(self, depth: int = 0) -> dict[str, Json]:
-        keys = self.random.sample(KEYS, self.random.randrange(5))
-        return {key: self.value(depth) for key in keys}
+        return {key: self.value(depth) for key in self.random.sample(self.keys, self.random.randrange(5))}
+
+
+class Maker(Values):
+    """Draws conversations, each from its own seed."""
+
+    def __init__(self, seed: int, shape: Shape) -> None:
+        super().__init__(seed)
+        self.shape = shape
+        self.ids = 0
+
+    def null(self) -> str | None:
+        return None if self.shape.null_content and self.maybe(0.1) else self.text()
 
     def call(self) -> ToolCall:
         self.ids += 1

@@ -7,7 +7,6 @@ declared limit, or that the format cannot write, is skipped, and enough must rem
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ from tcfuzz.dialects.qwen3 import Qwen3
 from tcfuzz.dialects.qwen3_coder import Qwen3Coder, tool_tags
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.hf import ChatTemplate
+from tests.conversations import Values
 from tests.program import SHARED_TEMPLATES
 from tests.proofs import template_file
 
@@ -93,40 +93,23 @@ NUMBERS = (0, -1, 7, 2**53 + 1, 10**25, 1.0, -0.0, 0.1, 1e16, 1e-7, 1.5e300, flo
 TYPES = ("string", "integer", "number", "boolean", "array", "object", "null", ["string", "null"], ["integer", "string"])
 
 
-class Maker:
+class Maker(Values):
     """Draws one conversation from a seed."""
 
+    pieces, spaces, keys, numbers = PIECES, SPACES, KEYS, NUMBERS
+
     def __init__(self, seed: int, calls: int) -> None:
-        self.random = random.Random(seed)
+        super().__init__(seed)
         self.calls = calls
         self.ids = 0
 
-    def maybe(self, chance: float = 0.5) -> bool:
-        return self.random.random() < chance
-
     def text(self) -> str:
-        count = self.random.choice((0, 1, 1, 2, 3, 6))
-        inner = "".join(self.random.choice(PIECES) + self.random.choice(SPACES) for _ in range(count))
+        words = self.words()
         if self.maybe(0.02):
-            inner += self.random.choice(("<think>", "</think>"))
+            words += self.random.choice(("<think>", "</think>"))
         if self.maybe(0.05):
-            return f"<tool_response>{inner}</tool_response>"
-        return self.random.choice(SPACES) + inner
-
-    def value(self, depth: int = 0) -> Json:
-        kind = self.random.randrange(9 if depth < 3 else 5)
-        if kind < 2:
-            return self.text()
-        if kind == 2:
-            return self.random.choice(NUMBERS)
-        if kind < 5:
-            return self.random.choice((None, True, False))
-        if kind < 7:
-            return [self.value(depth + 1) for _ in range(self.random.randrange(4))]
-        return self.arguments(depth + 1)
-
-    def arguments(self, depth: int = 0) -> dict[str, Json]:
-        return {key: self.value(depth) for key in self.random.sample(KEYS, self.random.randrange(5))}
+            return f"<tool_response>{words}</tool_response>"
+        return self.random.choice(self.spaces) + words
 
     def tool(self, name: str) -> Tool:
         description = self.random.choice((None, "", " Plain words\n", self.text()))
