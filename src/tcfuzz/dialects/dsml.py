@@ -35,6 +35,7 @@ V4_TAGS = replace(TAGS, block_open=f"<{DSML}tool_calls>", block_close=f"</{DSML}
 RESULTS_OPEN, RESULTS_CLOSE = "<function_results>", "</function_results>"
 TOOL_PREAMBLE = "Tools, one JSON object a line. Answer with a block of invoke tags to call them."
 MAXIMUM = "Think as hard as you can."
+MISLEADING = "content begins as reasoning does, behind reasoning that is not shown"
 
 
 def dsml_value(_tool: str, _key: str, text: str, end: str) -> Json:
@@ -78,6 +79,14 @@ def _thought(message: Message, *, shown: bool) -> str:
     return (f"{THINK_OPEN}{message.reasoning_content or ''}" if shown else "") + THINK_CLOSE
 
 
+def _misleads(messages: Sequence[Message], options: Mapping[str, Json]) -> bool:
+    """Whether a last answer would be read as another: its thought is not shown, and its text begins as one does."""
+    last = messages[-1] if messages else None
+    if last is None or last.role != "assistant" or not last.reasoning_content or _thinks(options):
+        return False
+    return (last.content or "").startswith((THINK_OPEN, THINK_CLOSE))
+
+
 def _last(messages: Sequence[Message], *roles: str) -> int:
     return max((i for i, message in enumerate(messages) if message.role in roles), default=-1)
 
@@ -108,6 +117,8 @@ class DeepSeekV32(Dialect):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
+        if _misleads(messages, options):
+            raise OutOfDomain(MISLEADING)
         listed = f"## Tools\n\n{TOOL_PREAMBLE}\n<functions>\n{_tool_lines(tools)}</functions>\n" if tools else ""
         parts = [BOS, _system(messages, listed)]
         asked = _last(messages, "user", "developer")
@@ -151,7 +162,7 @@ class DeepSeekV32(Dialect):
             return "drops the developer message"
         if not _answered(messages):
             return "leaves results open that are not as many as the calls before them"
-        return _later_system(messages)
+        return MISLEADING if _misleads(messages, options) else _later_system(messages)
 
     def _answer(self, message: Message) -> str:
         """Content and calls."""
@@ -198,6 +209,8 @@ class DeepSeekV4(DeepSeekV32):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
+        if _misleads(messages, options):
+            raise OutOfDomain(MISLEADING)
         thinks = _thinks(options)
         hardest = thinks and bool(messages) and options.get("reasoning_effort") == "max"
         listed = f"## Tools\n\n{TOOL_PREAMBLE}\n\n{_tool_lines(tools)}" if tools else ""
@@ -222,4 +235,4 @@ class DeepSeekV4(DeepSeekV32):
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        return _later_system(messages)
+        return MISLEADING if _misleads(messages, options) else _later_system(messages)
