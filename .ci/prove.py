@@ -1,8 +1,9 @@
-"""Proves the dialects: each against itself, each parser against mutated texts, each stream against the whole text.
+"""Proves the dialects: each against itself, with its own markers in every place, each parser against mutated texts,
+each stream against the whole text.
 
-python .ci/prove.py [--examples N] [--texts N] [--seed N] [DIALECT …]      (two to three minutes a dialect)
+python .ci/prove.py [--examples N] [--texts N] [--seed N] [DIALECT …]      (three to four minutes a dialect)
 
-Three lines a dialect. Exit code 1 on any finding, whose details follow it.
+Four lines a dialect. Exit code 1 on any finding, whose details follow it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 
-from tcfuzz import dialects, strategies
-from tcfuzz.case import Case, Message
+from tcfuzz import dialects, oracles, strategies
+from tcfuzz.campaign import judge
+from tcfuzz.case import Case, Json, Message, Tool, ToolCall
 from tcfuzz.deltas import collect
 from tcfuzz.dialects import Dialect
 from tcfuzz.diff import message_difference
+from tcfuzz.finding import Fail
+from tcfuzz.observation import Observation
 from tcfuzz.oracles.stream import atoms_of, chunkings
 from tcfuzz.strategies.conversations import Profile, build, tape_sizes
 from tcfuzz.strategies.native import GARBAGE, OPENINGS, STRAY_SPACES
-from tcfuzz.targets.local import stream
+from tcfuzz.targets.local import LocalTarget, stream
 
 EXAMPLES = TEXTS = 20_000
 SHOWN = 5
@@ -46,6 +50,65 @@ def campaign(name: str, examples: int, seed: int) -> tuple[str, str]:
     last = next((line for line in ran.stdout.splitlines() if line.startswith(("ok ", "FAIL "))), "nothing was tested")
     verdicts = [line for line in ran.stdout.splitlines() if f"local:{name}: " in line] or [last]
     return verdicts[-1], "" if ran.returncode == 0 else f"{ran.stdout}{ran.stderr}(exit code {ran.returncode})"
+
+
+# -- with its own markers in every place -------------------------------------------------------------------------------
+
+TOOL = Tool("f", "Does it.", {"type": "object", "properties": {"a": {"type": "string"}, "n": {"type": "integer"}}})
+QUESTION, CALLED = Message("user", "Hi."), ToolCall("f", {"a": "s"}, "call00000")
+RULES = ("accepts", "round-trip", "key-order", "marker-leak", "content-kept", "no-vanishing", "prefix-stable")
+
+
+def around(marker: str) -> tuple[str, ...]:
+    """A marker alone, and with something at either side."""
+    return marker, f"{marker}x", f"x{marker}", f"x\n{marker}\nx", f" {marker}", f"\n\n{marker}"
+
+
+def histories(text: str) -> Iterator[tuple[Message, ...]]:
+    """What a reply may follow: a question, a directed one, an earlier answer, a result."""
+    yield (Message("user", text),)
+    yield Message("system", text), QUESTION
+    yield QUESTION, Message("assistant", text, "b"), QUESTION
+    yield QUESTION, Message("assistant", "", "b", (CALLED,)), Message("tool", text, None, (), CALLED.id, CALLED.name)
+
+
+def replies(text: str) -> Iterator[Message]:
+    """A text as content, thought and argument, with and without a thought and a call beside it."""
+    for calls in ((), (CALLED,)):
+        yield from (Message("assistant", text, thought, calls) for thought in (None, "b"))
+        yield Message("assistant", None if calls else "A", text, calls)
+    for arguments in ({"a": text, "n": 1}, {"n": 1, text: "s"}):
+        for thought in (None, "b"):
+            yield Message("assistant", None, thought, (ToolCall("f", arguments, "call00001"),))
+
+
+def placed(dialect: Dialect) -> Iterator[Case]:
+    """Cases with each marker of a dialect in each place, under each value of each option."""
+    traits = dialect.traits
+    tools = () if traits.max_calls == 0 else (TOOL,)
+    options: list[dict[str, Json]] = [{}, *({name: v} for name, values in traits.options.items() for v in values)]
+    texts = [marker.text for marker in dialect.markers]
+    for marker in dict.fromkeys([*texts, *(text.strip() for text in texts)]):
+        told = [(history, reply) for text in around(marker) for history in histories("x") for reply in replies(text)]
+        told += [(history, reply) for history in histories(marker) for reply in replies("A")]
+        for history, reply in told:
+            if not ((reply.tool_calls and not tools) or (reply.reasoning_content and not traits.reasoning)):
+                spoken = history if tools else tuple(m for m in history if m.role != "tool" and not m.tool_calls)
+                yield from (Case(tools, spoken, reply, chunks=(1,), options=chosen) for chosen in options)
+
+
+def findings_of(dialect: Dialect) -> tuple[int, list[str]]:
+    """How many such cases there are, and what is found in them."""
+    rules = [oracle for oracle in oracles.registry if oracle.id in RULES]
+    found: list[str] = []
+    count = 0
+    for case in placed(dialect):
+        count += 1
+        for rule, verdict in judge(Observation(case, LocalTarget(dialect)), rules):
+            if isinstance(verdict, Fail):
+                said = ", ".join(f"{finding.kind} ({finding.blame})" for finding in verdict.findings)
+                found.append(f"{rule.id}: {said}: {case.reply} after {case.messages}, {dict(case.options)}")
+    return count, found
 
 
 # -- against mutated texts ---------------------------------------------------------------------------------------------
@@ -132,19 +195,21 @@ def line(good: bool, name: str, what: str) -> None:
 
 
 def proven(name: str, arguments: argparse.Namespace) -> bool:
-    """Whether all three proofs of a dialect hold."""
+    """Whether all four proofs of a dialect hold."""
     dialect = dialects.get(name)
     said, report = campaign(name, arguments.examples, arguments.seed)
     line(not report, name, said.partition(": ")[2] or said)
     print(report, end="\n" if report else "")
+    count, found = findings_of(dialect)
+    line(not found, name, f"{count:,} cases with its own markers, {len(found)} findings")
     started = time.monotonic()
     raised, differs, streams = texts(dialect, arguments.texts, arguments.seed)
     seconds = time.monotonic() - started
     line(not raised, name, f"{arguments.texts:,} mutated texts, the parser raises for {len(raised)} of them")
     line(not differs, name, f"{streams:,} streams in {seconds:.0f} s, {len(differs)} say other than the whole text")
-    for finding in [*raised[:SHOWN], *differs[:SHOWN]]:
+    for finding in [*found[:SHOWN], *raised[:SHOWN], *differs[:SHOWN]]:
         print(f"     {finding[:2000]}")
-    return not (report or raised or differs)
+    return not (report or found or raised or differs)
 
 
 def main() -> int:

@@ -452,7 +452,19 @@ class Observation:
             return None
         first, second = self._probes
         start = common_prefix(first, second)
-        return start if after[:start] == first[:start] else None
+        if after[:start] != first[:start]:
+            return None
+        return start - (len(self.text_opening) if first[:start].endswith(self.text_opening) else 0)
+
+    @cached_property
+    def text_opening(self) -> str:
+        """What stands before the text in a plain reply's native form: two replies have it in common."""
+        if self.dialect is None:
+            return ""
+        try:
+            return self.dialect.emit(Message("assistant", PROBES[0]), self.case.tools).partition(PROBES[0])[0]
+        except OutOfDomain:
+            return ""
 
     @cached_property
     def _turn_end(self) -> str | None:

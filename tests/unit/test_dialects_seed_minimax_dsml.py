@@ -194,15 +194,3 @@ def test_granite_writes_hermes_calls_between_its_own_tokens() -> None:
 def test_granite_41_has_no_system_turn_of_its_own() -> None:
     assert "system" in dialects.get("granite-4").render(QUESTION, [])
     assert dialects.get("granite-4.1").render(QUESTION, []).startswith("<|start_of_role|>user<|end_of_role|>Hi.")
-
-
-@pytest.mark.parametrize("name", ["deepseek-v3.2", "deepseek-v4"])
-@pytest.mark.parametrize("content", ["<think>", "</think>A"])
-def test_dsml_shows_no_text_that_begins_as_the_thought_that_it_hides(name: str, content: str) -> None:
-    dialect, said = dialects.get(name), [*QUESTION, called(content, "So.")]
-    assert "behind reasoning" in str(dialect.template_limit(said, [], {}))
-    with pytest.raises(OutOfDomain, match="behind reasoning"):
-        dialect.render(said, [])
-    for messages, options in ((said, {"thinking": True}), ([*said, RESULT], {}), ([*QUESTION, called("A", "So.")], {})):
-        assert not dialect.template_limit(messages, [], options)
-        dialect.render(messages, [], **options)

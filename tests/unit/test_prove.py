@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,16 @@ class Other(Hermes):
         return super().parse(text.replace("\n\n", "\n"), tools)
 
 
+class Cuts(Hermes):
+    """Hermes that ends a text in history where a token ends a turn."""
+
+    name = "cuts"
+
+    def render(self, messages, tools, **options):
+        cut = [replace(message, content=(message.content or "").partition("x<|im_end|>")[0]) for message in messages]
+        return super().render(cut, tools, **options)
+
+
 @pytest.mark.parametrize("name", ["hermes", "gemma4", "llama4", "chatml"])
 def test_nothing_is_found_where_nothing_is(name):
     raised, differs, streams = prove.texts(dialects.get(name), 200, 0)
@@ -52,6 +63,18 @@ def test_a_stream_that_says_other_is_found():
     assert differs
 
 
+@pytest.mark.parametrize("name", ["hermes", "qwen3", "chatml"])
+def test_a_dialect_carries_its_own_markers_or_says_that_it_does_not(name):
+    count, found = prove.findings_of(dialects.get(name))
+    assert (count > 50, found) == (True, [])
+
+
+def test_a_marker_that_does_harm_is_found():
+    _, found = prove.findings_of(Cuts())
+    assert "round-trip: content-lost (renderer)" in found[0]
+    assert all("x<|im_end|>" in text for text in found)
+
+
 def test_texts_are_damaged_and_the_same_each_time():
     first = [case.text for case in prove.mutated(dialects.get("hermes"), 100, 0)]
     assert first == [case.text for case in prove.mutated(dialects.get("hermes"), 100, 0)]
@@ -65,11 +88,11 @@ def run(*typed):
     )
 
 
-def test_three_lines_a_dialect():
+def test_four_lines_a_dialect():
     ran = run("--examples", "60", "--texts", "30", "chatml", "hermes")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     *lines, last = ran.stdout.splitlines()
-    assert [line.split(":")[0].split() for line in lines] == [["ok", "chatml"]] * 3 + [["ok", "hermes"]] * 3
+    assert [line.split(":")[0].split() for line in lines] == [["ok", "chatml"]] * 4 + [["ok", "hermes"]] * 4
     assert "60 cases" in lines[0]
     assert last == "2 dialects, 0 with findings"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, refuse_turn_end, to_json
 from tcfuzz.dialects.syntax.calls import Call, calls_or_text, list_of_calls
 from tcfuzz.dialects.syntax.reader import Machine, Markers, Reader, Sink
 from tcfuzz.errors import OutOfDomain
@@ -198,6 +198,7 @@ class Apertus(Dialect):
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
         refuse_markers(reply.content, _STARTS.texts, "content")
         refuse_markers(reply.reasoning_content, [THINK_CLOSE], "reasoning")
+        refuse_turn_end(said(reply), self.turn_ends)
         thought = f"{THINK_OPEN}{reply.reasoning_content}{THINK_CLOSE}" if reply.reasoning_content else ""
         return thought + said(reply)
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tcfuzz.case import Json, Message, Tool, ToolCall
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, refuse_turn_end, to_json
 from tcfuzz.dialects.syntax.calls import Call, calls_or_text, list_of_calls
 from tcfuzz.dialects.syntax.json_call import as_call
 from tcfuzz.dialects.syntax.reader import Machine, Markers, Reader, Sink, Step
@@ -186,7 +186,9 @@ class Apriel16(Apriel15):
         if _like_thought(reply):
             raise OutOfDomain("content has the words around a thought")
         thought = _thought(reply)
-        return (THOUGHT + thought if thought else "") + super().emit(reply, tools)
+        text = (THOUGHT + thought if thought else "") + super().emit(reply, tools)
+        refuse_turn_end(text, self.turn_ends)
+        return text
 
     def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:
         """A thought, then the rest. One that does not begin as thoughts do is known by its end only."""
@@ -229,7 +231,9 @@ def _thought(message: Message) -> str:
 def _like_thought(message: Message) -> bool:
     """Whether a text is taken for a thought where none comes before it."""
     text = message.content or ""
-    return not (message.reasoning_content or "").strip() and (FINAL in text or text.startswith(THOUGHT))
+    return not (message.reasoning_content or "").strip() and (
+        FINAL in text or text.lstrip().startswith(THOUGHT.rstrip())
+    )
 
 
 def _system(text: str | None, tools: Sequence[Tool]) -> str:

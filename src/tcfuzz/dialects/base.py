@@ -324,6 +324,20 @@ def to_json(value: Json) -> str:
         raise OutOfDomain(f"no JSON text: {error}") from None
 
 
+MISLEADING = "content begins as reasoning does, behind reasoning that is not shown"
+
+
+def begins_as_thought(message: Message, tags: Sequence[str]) -> bool:
+    """Whether a message would be read as another where its thought is not shown: its text begins as one does."""
+    return bool(message.reasoning_content) and (message.content or "").startswith(tuple(tags))
+
+
+def refuse_turn_end(text: str, ends: Sequence[str]) -> None:
+    """Raise OutOfDomain if a reply ends as its turn does, for formats that leave the last turn in history open."""
+    if text.endswith(tuple(ends)):
+        raise OutOfDomain("ends as a turn does, which the last one in history does not")
+
+
 def refuse_markers(text: str | None, markers: Iterable[str], where: str) -> None:
     """Raise OutOfDomain if a text holds one of the markers that would end it or begin something else."""
     for marker in markers:

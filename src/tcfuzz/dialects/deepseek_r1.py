@@ -125,7 +125,7 @@ class DeepSeekR1(Dialect):
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
         refuse_markers(reply.content, [CALLS_OPEN], "content")
         refuse_markers(reply.reasoning_content, [THINK_CLOSE], "reasoning")
-        if (reply.content or "").lstrip(JSON_WHITESPACE).startswith(THINK_OPEN):
+        if (reply.content or "").lstrip(JSON_WHITESPACE).startswith((THINK_OPEN, THINK_CLOSE)):
             raise OutOfDomain("content begins as reasoning does")
         reasoning = think_block(reply.reasoning_content) if reply.reasoning_content else ""
         return reasoning + (reply.content or "") + call_block(reply.tool_calls)

@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
+from tcfuzz.dialects.base import (
+    MISLEADING,
+    Dialect,
+    Marker,
+    ToolIndex,
+    Traits,
+    begins_as_thought,
+    refuse_markers,
+    to_json,
+)
 from tcfuzz.dialects.deepseek_v31 import ASSISTANT, BOS, EOS, USER, read_reasoning
 from tcfuzz.dialects.qwen3 import THINK_CLOSE, THINK_MARKERS, THINK_OPEN
 from tcfuzz.dialects.qwen3_coder import spell_json
@@ -35,7 +44,6 @@ V4_TAGS = replace(TAGS, block_open=f"<{DSML}tool_calls>", block_close=f"</{DSML}
 RESULTS_OPEN, RESULTS_CLOSE = "<function_results>", "</function_results>"
 TOOL_PREAMBLE = "Tools, one JSON object a line. Answer with a block of invoke tags to call them."
 MAXIMUM = "Think as hard as you can."
-MISLEADING = "content begins as reasoning does, behind reasoning that is not shown"
 
 
 def dsml_value(_tool: str, _key: str, text: str, end: str) -> Json:
@@ -82,9 +90,9 @@ def _thought(message: Message, *, shown: bool) -> str:
 def _misleads(messages: Sequence[Message], options: Mapping[str, Json]) -> bool:
     """Whether a last answer would be read as another: its thought is not shown, and its text begins as one does."""
     last = messages[-1] if messages else None
-    if last is None or last.role != "assistant" or not last.reasoning_content or _thinks(options):
+    if last is None or last.role != "assistant" or _thinks(options):
         return False
-    return (last.content or "").startswith((THINK_OPEN, THINK_CLOSE))
+    return begins_as_thought(last, (THINK_OPEN, THINK_CLOSE))
 
 
 def _last(messages: Sequence[Message], *roles: str) -> int:

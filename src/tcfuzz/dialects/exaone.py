@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
+from tcfuzz.dialects.base import MISLEADING, Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
 from tcfuzz.dialects.hermes import CALL_CLOSE, CALL_OPEN, read_content_and_calls
 from tcfuzz.dialects.qwen3 import THINK_CLOSE, THINK_MARKERS, THINK_OPEN
 from tcfuzz.dialects.qwen35 import read_thought
@@ -24,7 +24,6 @@ THOUGHT = f"{THINK_OPEN}\n"
 THOUGHT_END = f"\n{THINK_CLOSE}\n\n"
 TOOL_OPEN, TOOL_CLOSE = "<tool>", "</tool>"
 RESULT_OPEN, RESULT_CLOSE = "<tool_result>", "</tool_result>"
-MISLEADING = "content begins as reasoning does, behind reasoning that is not shown"
 TOOL_PREAMBLE = "Tools, a JSON object in tags each. Answer with a JSON object in tool_call tags to call one."
 
 

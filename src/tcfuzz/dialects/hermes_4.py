@@ -25,8 +25,9 @@ def _hides(options: Mapping[str, Json]) -> bool:
 
 
 def _shown(text: str, options: Mapping[str, Json]) -> str:
-    """An assistant's text as history shows it."""
-    return NO_THOUGHT + text.partition(THINK_CLOSE)[2] if text and _hides(options) else text
+    """An assistant's text as history shows it: behind the thought that it may hold."""
+    behind = text.partition(THINK_CLOSE)[2] if THINK_CLOSE in text else text
+    return NO_THOUGHT + behind if text and _hides(options) else text
 
 
 class Hermes4(Qwen3):

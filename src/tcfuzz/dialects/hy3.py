@@ -13,7 +13,16 @@ from functools import cached_property
 from typing import ClassVar
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers
+from tcfuzz.dialects.base import (
+    MISLEADING,
+    Dialect,
+    Marker,
+    ToolIndex,
+    Traits,
+    begins_as_thought,
+    refuse_markers,
+    refuse_turn_end,
+)
 from tcfuzz.dialects.glm import TOOL_PREAMBLE, refuse_misread, tool_lines
 from tcfuzz.dialects.qwen3_coder import spell_json
 from tcfuzz.dialects.syntax.reader import Machine, Markers, Reader, Sink
@@ -93,6 +102,8 @@ class Hy3(Dialect):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
+        if self._misleads(messages, tools, options):
+            raise OutOfDomain(MISLEADING)
         effort = self._effort(options)
         if options.get("fallback_strategy") == "reasoning_toolcall_retry":
             effort, add_generation_prompt = "high", False
@@ -109,6 +120,7 @@ class Hy3(Dialect):
             raise OutOfDomain("content begins as reasoning does")
         refuse_misread(reply, tools)
         thought = self._thought(reply.reasoning_content) if reply.reasoning_content else ""
+        refuse_turn_end(self._answer(reply), self.turn_ends)
         return thought + self._answer(reply)
 
     def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:
@@ -127,7 +139,14 @@ class Hy3(Dialect):
             return "drops the developer message"
         if any(message.role == "system" for message in messages[1:]):
             return "moves a later system message to the front"
-        return None
+        return MISLEADING if self._misleads(messages, tools, options) else None
+
+    def _misleads(self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]) -> bool:
+        """Whether a last answer would be read as another, its thought being hidden."""
+        if not messages or messages[-1].role != "assistant" or options.get("is_training"):
+            return False
+        hidden = not self._shows(bool(tools), options, current=True)
+        return hidden and begins_as_thought(messages[-1], (self.tokens.think_open, self.tokens.think_close))
 
     def _head(self, messages: Sequence[Message], tools: Sequence[Tool], effort: str) -> str:
         """Everything before the first turn: system texts, tools, the effort."""

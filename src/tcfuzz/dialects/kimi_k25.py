@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import Marker, ToolIndex
+from tcfuzz.dialects.base import MISLEADING, Marker, ToolIndex, begins_as_thought
 from tcfuzz.dialects.kimi_k2 import GENERATION_PROMPT, KimiK2ThinkingPublished
 from tcfuzz.dialects.qwen3 import THINK_CLOSE, THINK_OPEN
 from tcfuzz.dialects.syntax.reader import Machine, Reader, Sink
@@ -51,6 +51,24 @@ class KimiK25(KimiK2ThinkingPublished):
 
     def _opening(self, options: Mapping[str, Json]) -> str:
         return THINK_OPEN if _thinks(options) else NO_THOUGHT
+
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
+    ) -> str:
+        if self._misleads(messages, options):
+            raise OutOfDomain(MISLEADING)
+        return super().render(messages, tools, add_generation_prompt=add_generation_prompt, **options)
+
+    def template_limit(
+        self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
+    ) -> str | None:
+        return MISLEADING if self._misleads(messages, options) else super().template_limit(messages, tools, options)
+
+    def _misleads(self, messages: Sequence[Message], options: Mapping[str, Json]) -> bool:
+        hidden = (
+            bool(messages) and messages[-1].role == "assistant" and self._hidden(messages, options) >= len(messages) - 1
+        )
+        return hidden and begins_as_thought(messages[-1], (THINK_OPEN, THINK_CLOSE))
 
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
         if reply.reasoning_content:

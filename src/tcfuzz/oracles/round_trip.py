@@ -127,7 +127,10 @@ def as_said(observation: Observation, text: str) -> str:
         text = opened + text.lstrip().removeprefix(opened.rstrip())
     opening, closing = (re.escape(dialect.marker(role) or "") for role in ("reasoning-open", "reasoning-close"))
     space = dialect.thought_end[len(dialect.thought_end.rstrip()) :]
-    return re.sub(rf"\A\s*(?:{opening})?\s*{closing}(?:{re.escape(space)})?", "", text) if closing else text
+    start = observation.text_opening if text.startswith(observation.text_opening) else ""
+    return (
+        re.sub(rf"\A\s*(?:{opening})?\s*{closing}(?:{re.escape(space)})?", lambda _: start, text) if closing else text
+    )
 
 
 def _has_both(reply: Message | None) -> bool:

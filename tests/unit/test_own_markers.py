@@ -1,0 +1,78 @@
+"""A format's own tokens within a reply: it comes back as it is, or the format says that it cannot carry it."""
+
+import pytest
+
+from tcfuzz import dialects, oracles
+from tcfuzz.case import Case, Message
+from tcfuzz.errors import OutOfDomain
+from tcfuzz.finding import NotApplicable, Pass
+from tcfuzz.observation import Observation
+from tcfuzz.targets.local import LocalTarget
+
+QUESTION = Message("user", "Hi.")
+
+
+def judged(name, reply, options):
+    case = Case((), (QUESTION,), reply, chunks=(1,), options=options)
+    return oracles.get("round-trip").judge(Observation(case, LocalTarget(dialects.get(name))))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        # The template raises at a text without a thought here: there is no prompt to be alike to.
+        ("hermes-4", "A", {"thinking": True}),
+        ("hermes-4.3", "</tools>", {"thinking": True}),
+        # The prompt ends with an empty thought, which history does not show: where a reply begins, two others tell.
+        ("cohere2", "x<|START_THINKING|>", {"reasoning": False}),
+        ("solar", "x<|think|>", {"reasoning_effort": "low"}),
+        # Behind the thought that history shows, a text begins without the blank that begins every answer.
+        ("reka-edge", " human:", {"enable_thinking": True}),
+    ],
+)
+def test_a_text_comes_back(name, content, options):
+    assert isinstance(judged(name, Message("assistant", content), options), Pass)
+
+
+@pytest.mark.parametrize("name", ["hy3", "hy3-preview", "apertus", "apriel-1.6"])
+@pytest.mark.parametrize("before", ["", "x", "x\n"])
+def test_a_text_that_ends_as_a_turn_is_refused_where_the_last_turn_is_left_open(name, before):
+    dialect = dialects.get(name)
+    reply = Message("assistant", before + dialect.turn_ends[-1])
+    with pytest.raises(OutOfDomain, match="ends as a turn does"):
+        dialect.emit(reply, ())
+    assert isinstance(judged(name, reply, {}), NotApplicable)
+    dialect.emit(Message("assistant", f"{reply.content}."), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hiding", "showing"),
+    [
+        ("deepseek-v3.2", "<think>", {}, {"thinking": True}),
+        ("deepseek-v4", "</think>A", {}, {"thinking": True}),
+        ("kimi-k2.5", "<think>", {}, {"preserve_thinking": True}),
+        ("kimi-k2.5", "</think>A", {"thinking": False}, {"preserve_thinking": True}),
+        ("hy3-preview", "<think>", {}, {"is_training": True}),
+    ],
+)
+def test_a_text_that_begins_as_a_thought_is_refused_where_the_thought_before_it_is_hidden(
+    name, content, hiding, showing
+):
+    dialect, said = dialects.get(name), [QUESTION, Message("assistant", content, "So.")]
+    assert "behind reasoning" in dialect.template_limit(said, (), hiding)
+    with pytest.raises(OutOfDomain, match="behind reasoning"):
+        dialect.render(said, (), **hiding)
+    for messages, options in ((said, showing), ([*said, QUESTION], hiding)):
+        assert not dialect.template_limit(messages, (), options)
+        dialect.render(messages, (), **options)
+
+
+@pytest.mark.parametrize("content", ["Here are my reasoning steps:", " Here are my reasoning steps:\nA"])
+def test_apriel_takes_no_text_that_begins_as_its_prompt_does(content):
+    with pytest.raises(OutOfDomain, match="around a thought"):
+        dialects.get("apriel-1.6").emit(Message("assistant", content), ())
+
+
+def test_cogito_takes_no_text_that_ends_a_thought_first():
+    with pytest.raises(OutOfDomain, match="begins as reasoning does"):
+        dialects.get("cogito").emit(Message("assistant", "</think>A"), ())
