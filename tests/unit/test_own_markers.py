@@ -3,7 +3,7 @@
 import pytest
 
 from tcfuzz import dialects, oracles
-from tcfuzz.case import Case, Message
+from tcfuzz.case import Case, Message, Tool, ToolCall
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.finding import NotApplicable, Pass
 from tcfuzz.observation import Observation
@@ -32,6 +32,14 @@ def judged(name, reply, options):
 )
 def test_a_text_comes_back(name, content, options):
     assert isinstance(judged(name, Message("assistant", content), options), Pass)
+
+
+def test_a_text_that_begins_with_a_tag_behind_white_space_comes_back_after_thoughts_that_become_hidden():
+    call = ToolCall("f", {"a": "s"}, "call00000")
+    history = (QUESTION, Message("assistant", "", "b", (call,)), Message("tool", "x", tool_call_id=call.id, name="f"))
+    case = Case((Tool("f"),), history, Message("assistant", " <think>"), chunks=(1,))
+    observation = Observation(case, LocalTarget(dialects.get("kimi-k2.5")))
+    assert isinstance(oracles.get("round-trip").judge(observation), Pass)
 
 
 @pytest.mark.parametrize("name", ["hy3", "hy3-preview", "apertus", "apriel-1.6"])

@@ -121,6 +121,9 @@ def as_said(observation: Observation, text: str) -> str:
         return observation.emitted or text
     if dialect is None or prompt is None or not dialect.thought_end.strip() or not dialect.opened_by(prompt):
         return text
+    content = "" if observation.case.reply is None else observation.case.reply.content or ""
+    if content.strip() and text.startswith(content):
+        return text  # whatever tags it begins with are its own
     opened = dialect.opened_by(prompt)
     if text.lstrip().startswith(opened.rstrip()) and not text.startswith(opened):
         # White space is written around the tags in history alone.
