@@ -84,3 +84,12 @@ def test_apriel_takes_no_text_that_begins_as_its_prompt_does(content):
 def test_cogito_takes_no_text_that_ends_a_thought_first():
     with pytest.raises(OutOfDomain, match="begins as reasoning does"):
         dialects.get("cogito").emit(Message("assistant", "</think>A"), ())
+
+
+def test_cogito_takes_no_text_behind_results_that_begins_with_the_header_missing_there():
+    call = ToolCall("f", {}, "call00000")
+    history = [QUESTION, Message("assistant", "", None, (call,)), Message("tool", "x", tool_call_id=call.id)]
+    dialect, reply = dialects.get("cogito"), Message("assistant", "<｜Assistant｜>A")
+    with pytest.raises(OutOfDomain, match="behind results"):
+        dialect.render([*history, reply], ())
+    dialect.render([QUESTION, reply], ())

@@ -13,6 +13,7 @@ from dataclasses import replace
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects.deepseek_r1 import THOUGHT, DeepSeekR1, call_block, result_block
 from tcfuzz.dialects.deepseek_v31 import ASSISTANT, BOS, EOS, USER
+from tcfuzz.errors import OutOfDomain
 
 THINKING = "Enable deep thinking subroutine."
 DEFAULT_SYSTEM = "You are a helpful assistant."
@@ -40,6 +41,8 @@ def _turns(messages: Sequence[Message]) -> Iterator[str]:
         elif message.role == "tool":
             yield result_block(messages, index)
         else:
+            if index and messages[index - 1].role == "tool" and (message.content or "").startswith(ASSISTANT):
+                raise OutOfDomain("content begins with the header that history leaves out behind results")
             yield (message.content or "") + call_block(message.tool_calls) + EOS
 
 
