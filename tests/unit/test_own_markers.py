@@ -86,10 +86,14 @@ def test_cogito_takes_no_text_that_ends_a_thought_first():
         dialects.get("cogito").emit(Message("assistant", "</think>A"), ())
 
 
-def test_cogito_takes_no_text_behind_results_that_begins_with_the_header_missing_there():
+@pytest.mark.parametrize(("name", "header"), [("cogito", "<｜Assistant｜>"), ("apertus", "<|assistant_start|>")])
+def test_no_text_behind_results_begins_with_the_header_that_is_missing_there(name, header):
     call = ToolCall("f", {}, "call00000")
     history = [QUESTION, Message("assistant", "", None, (call,)), Message("tool", "x", tool_call_id=call.id)]
-    dialect, reply = dialects.get("cogito"), Message("assistant", "<｜Assistant｜>A")
+    dialect, reply = dialects.get(name), Message("assistant", f"{header}A")
+    assert "behind results" in dialect.template_limit([*history, reply], (), {})
     with pytest.raises(OutOfDomain, match="behind results"):
         dialect.render([*history, reply], ())
-    dialect.render([QUESTION, reply], ())
+    for messages in ([QUESTION, reply], [*history, reply, QUESTION]):
+        assert not dialect.template_limit(messages, (), {})
+        dialect.render(messages, ())

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, refuse_markers, refuse_turn_end, to_json
+from tcfuzz.dialects.base import (
+    LIKE_HEADER,
+    Dialect,
+    Marker,
+    ToolIndex,
+    Traits,
+    begins_as_header,
+    refuse_markers,
+    refuse_turn_end,
+    to_json,
+)
 from tcfuzz.dialects.syntax.calls import Call, calls_or_text, list_of_calls
 from tcfuzz.dialects.syntax.reader import Machine, Markers, Reader, Sink
 from tcfuzz.errors import OutOfDomain
@@ -186,6 +196,8 @@ class Apertus(Dialect):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
+        if begins_as_header(messages, ASSISTANT_OPEN):
+            raise OutOfDomain(LIKE_HEADER)
         head = messages[0] if messages and messages[0].role == "system" else None
         system = (head.content or "") if head else DEFAULT_SYSTEM
         thinking = "enabled" if options.get("enable_thinking") else "disabled"
@@ -222,7 +234,7 @@ class Apertus(Dialect):
                 return "null content raises, or is written as None"
             if message.content is None and before is not None and before.role == "tool":
                 return "leaves the list of results open before null content"
-        return None
+        return LIKE_HEADER if begins_as_header(messages, ASSISTANT_OPEN) else None
 
 
 def _members(tool: Tool) -> list[Json]:

@@ -332,6 +332,16 @@ def begins_as_thought(message: Message, tags: Sequence[str]) -> bool:
     return bool(message.reasoning_content) and (message.content or "").startswith(tuple(tags))
 
 
+LIKE_HEADER = "content begins with the header that history leaves out behind results"
+
+
+def begins_as_header(messages: Sequence[Message], header: str) -> bool:
+    """Whether a last answer behind results would be read as another, where formats show it without a header."""
+    if len(messages) < 2 or messages[-1].role != "assistant" or messages[-2].role != "tool":
+        return False
+    return (messages[-1].content or "").startswith(header)
+
+
 def refuse_turn_end(text: str, ends: Sequence[str]) -> None:
     """Raise OutOfDomain if a reply ends as its turn does, for formats that leave the last turn in history open."""
     if text.endswith(tuple(ends)):

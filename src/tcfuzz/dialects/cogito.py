@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tcfuzz.case import Json, Message, Tool
+from tcfuzz.dialects.base import LIKE_HEADER, begins_as_header
 from tcfuzz.dialects.deepseek_r1 import THOUGHT, DeepSeekR1, call_block, result_block
 from tcfuzz.dialects.deepseek_v31 import ASSISTANT, BOS, EOS, USER
 from tcfuzz.errors import OutOfDomain
@@ -41,8 +42,6 @@ def _turns(messages: Sequence[Message]) -> Iterator[str]:
         elif message.role == "tool":
             yield result_block(messages, index)
         else:
-            if index and messages[index - 1].role == "tool" and (message.content or "").startswith(ASSISTANT):
-                raise OutOfDomain("content begins with the header that history leaves out behind results")
             yield (message.content or "") + call_block(message.tool_calls) + EOS
 
 
@@ -62,6 +61,8 @@ class Cogito(DeepSeekR1):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
+        if begins_as_header(messages, ASSISTANT):
+            raise OutOfDomain(LIKE_HEADER)
         head = messages[0] if messages and messages[0].role == "system" else None
         spoken = [message for message in messages if message.role in ("user", "assistant", "tool")]
         thinking = bool(options.get("enable_thinking"))
@@ -74,4 +75,4 @@ class Cogito(DeepSeekR1):
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        return None
+        return LIKE_HEADER if begins_as_header(messages, ASSISTANT) else None
