@@ -97,3 +97,10 @@ def test_no_text_behind_results_begins_with_the_header_that_is_missing_there(nam
     for messages in ([QUESTION, reply], [*history, reply, QUESTION]):
         assert not dialect.template_limit(messages, (), {})
         dialect.render(messages, ())
+
+
+@pytest.mark.parametrize("name", ["deepseek-r1", "deepseek-r1-0528", "deepseek-r1-llama-cpp"])
+def test_templates_of_deepseek_r1_cut_a_text_that_ends_a_thought(name):
+    dialect, reply = dialects.get(name), Message("assistant", "A</think>B")
+    assert "thought" in dialect.template_limit([QUESTION, reply], (), {})
+    assert dialect.parse(dialect.emit(reply, ())) == reply

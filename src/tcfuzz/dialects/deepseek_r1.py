@@ -141,10 +141,8 @@ class DeepSeekR1(Dialect):
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        if any(m.role == "developer" for m in messages):
-            return "drops the developer message"
-        if any(m.role == "system" for m in messages[1:]):
-            return "moves a later system message to the front"
+        if (limit := _shared_limit(messages)) is not None:
+            return limit
         if any(m.tool_calls and m.content is not None for m in messages):
             return "puts the text beside calls in a turn of its own"
         if len([m for m in messages if m.tool_calls]) > 1 or len(_results_before(messages)) > 1:
@@ -186,10 +184,8 @@ class DeepSeekR10528(DeepSeekR1):
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        if any(m.role == "developer" for m in messages):
-            return "drops the developer message"
-        if any(m.role == "system" for m in messages[1:]):
-            return "moves a later system message to the front"
+        if (limit := _shared_limit(messages)) is not None:
+            return limit
         after = _results_before(messages)
         if any(message is not None and message.role == "user" for message in after):
             return "leaves results open where no answer follows"
@@ -198,6 +194,16 @@ class DeepSeekR10528(DeepSeekR1):
         if any(m.content is None for m in messages):
             return "null content raises"
         return None
+
+
+def _shared_limit(messages: Sequence[Message]) -> str | None:
+    if any(m.role == "developer" for m in messages):
+        return "drops the developer message"
+    if any(m.role == "assistant" and THINK_CLOSE in (m.content or "") for m in messages):
+        return "takes a text up to the end of a thought in it for one"
+    if any(m.role == "system" for m in messages[1:]):
+        return "moves a later system message to the front"
+    return None
 
 
 def _turns(messages: Sequence[Message]) -> Iterator[str]:
@@ -239,10 +245,8 @@ class DeepSeekR1LlamaCpp(DeepSeekR1):
     ) -> str | None:
         if tools:
             return "raises with tools"
-        if any(m.role == "developer" for m in messages):
-            return "drops the developer message"
-        if any(m.role == "system" for m in messages[1:]):
-            return "moves a later system message to the front"
+        if (limit := _shared_limit(messages)) is not None:
+            return limit
         if any(m.tool_calls and m.content for m in messages):
             return "drops the calls beside a text"
         if any(m.role == "assistant" and not m.tool_calls and not m.content for m in messages):
