@@ -1,4 +1,4 @@
-"""A format's own tokens within a reply: it comes back as it is, or the format says that it cannot carry it."""
+"""A format's own tokens in and around a reply: it comes back as it is, or the format says that it cannot carry it."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from tcfuzz.case import Case, Message, Tool, ToolCall
 from tcfuzz.errors import OutOfDomain
 from tcfuzz.finding import NotApplicable, Pass
 from tcfuzz.observation import Observation
+from tcfuzz.targets.jinja import JinjaTarget
 from tcfuzz.targets.local import LocalTarget
 
 QUESTION = Message("user", "Hi.")
@@ -104,3 +105,23 @@ def test_templates_of_deepseek_r1_cut_a_text_that_ends_a_thought(name):
     dialect, reply = dialects.get(name), Message("assistant", "A</think>B")
     assert "thought" in dialect.template_limit([QUESTION, reply], (), {})
     assert dialect.parse(dialect.emit(reply, ())) == reply
+
+
+OPENS_A_THOUGHT = """\
+{%- for m in messages %}
+    {{- "<|im_start|>" + m.role + "\\n" }}
+    {%- if m.role == "assistant" %}{{ "<think>\\n" + (m.reasoning_content or "") + "\\n</think>\\n\\n" }}{% endif %}
+    {{- (m.content or "") + "<|im_end|>\\n" }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ "<|im_start|>assistant\\n<think>\\n" }}{% endif %}
+"""
+"""Qwen3's turns, but the prompt opens a thought, as that of MiniCPM-V 4.5 does where thinking is on."""
+
+
+@pytest.mark.parametrize("thought", ["So.", None])
+def test_a_thought_that_the_prompt_of_a_close_template_opens_is_none_of_the_text(thought, tmp_path):
+    path = tmp_path / "close.jinja"
+    path.write_text(OPENS_A_THOUGHT, "utf-8")
+    target = JinjaTarget(path, dialects.get("qwen3"))
+    case = Case((), (QUESTION,), Message("assistant", "A", thought), chunks=(1,))
+    assert isinstance(oracles.get("round-trip").judge(Observation(case, target)), Pass)

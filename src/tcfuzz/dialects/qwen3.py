@@ -23,6 +23,7 @@ from tcfuzz.dialects.hermes import (
 from tcfuzz.dialects.syntax.reader import Machine, Markers, Reader, Sink
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+THOUGHT = f"{THINK_OPEN}\n"
 THINK_MARKERS = (Marker(THINK_OPEN, "reasoning-open"), Marker(THINK_CLOSE, "reasoning-close"))
 
 _REASONING_ENDS = Markers([THINK_CLOSE, "\n" + THINK_CLOSE])
@@ -68,6 +69,7 @@ class Qwen3(Dialect):
     summary = "Qwen3: Hermes calls, reasoning in think tags"
     markers: ClassVar[tuple[Marker, ...]] = (*CHATML_MARKERS, *TOOL_TAG_MARKERS, *THINK_MARKERS)
     turn_ends: ClassVar[tuple[str, ...]] = CHATML_TURN_ENDS
+    thought_end = f"\n{THINK_CLOSE}\n\n"
     traits = Traits(
         kind="json",
         reasoning=True,
@@ -105,6 +107,10 @@ class Qwen3(Dialect):
     def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:
         yield from read_reasoning(read, out)
         yield from read_content_and_calls(read, out)
+
+    def opened_by(self, prompt: str) -> str:
+        # Qwen3's own prompt opens no thought; those of close kin do (Qwen3-VL Thinking, MiniCPM-V 4.5).
+        return THOUGHT if prompt.endswith(GENERATION_PROMPT + THOUGHT) else ""
 
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]

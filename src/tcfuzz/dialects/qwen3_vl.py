@@ -14,12 +14,11 @@ from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects.base import Marker
 from tcfuzz.dialects.chatml import GENERATION_PROMPT, null_content, turn
 from tcfuzz.dialects.hermes import Hermes, response_turns, tool_list
-from tcfuzz.dialects.qwen3 import THINK_CLOSE, THINK_OPEN, Qwen3
+from tcfuzz.dialects.qwen3 import THOUGHT, Qwen3
 
 VISION_MARKERS = tuple(
     Marker(f"<|{name}|>", "media") for name in ("vision_start", "vision_end", "image_pad", "video_pad")
 )
-THOUGHT = f"{THINK_OPEN}\n"
 
 
 class Qwen3VLInstruct(Hermes):
@@ -59,7 +58,6 @@ class Qwen3VLThinking(Qwen3):
     name = "qwen3-vl-thinking"
     summary = "Qwen3-VL Thinking: Qwen3 whose prompt opens the thought"
     markers = (*Qwen3.markers, *VISION_MARKERS)
-    thought_end = f"\n{THINK_CLOSE}\n\n"
     traits = replace(Qwen3.traits, options={})
 
     def render(
@@ -67,9 +65,6 @@ class Qwen3VLThinking(Qwen3):
     ) -> str:
         prompt = super().render(messages, tools, add_generation_prompt=add_generation_prompt)
         return prompt + (THOUGHT if add_generation_prompt else "")
-
-    def opened_by(self, prompt: str) -> str:
-        return THOUGHT if prompt.endswith(GENERATION_PROMPT + THOUGHT) else ""
 
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]

@@ -13,11 +13,9 @@ from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects.base import ToolIndex, refuse_markers
 from tcfuzz.dialects.chatml import GENERATION_PROMPT, turn
 from tcfuzz.dialects.hermes import CALL_OPEN, call_tags, read_content_and_calls, response_turns, tool_list
-from tcfuzz.dialects.qwen3 import THINK_CLOSE, THINK_OPEN, Qwen3, think_block
+from tcfuzz.dialects.qwen3 import THINK_CLOSE, THOUGHT, Qwen3, think_block
 from tcfuzz.dialects.qwen35 import read_thought, refuse_thoughts
 from tcfuzz.dialects.syntax.reader import Machine, Reader, Sink
-
-THOUGHT = f"{THINK_OPEN}\n"
 
 
 class QwQ(Qwen3):
@@ -25,7 +23,6 @@ class QwQ(Qwen3):
 
     name = "qwq"
     summary = "QwQ-32B: Hermes calls, the prompt opens the thought"
-    thought_end = f"\n{THINK_CLOSE}\n\n"
     traits = replace(
         Qwen3.traits,
         reasoning_in_history=False,
@@ -62,9 +59,6 @@ class QwQ(Qwen3):
     def machine(self, read: Reader, out: Sink, tools: ToolIndex) -> Machine:
         yield from read_thought(read, out)
         yield from read_content_and_calls(read, out)
-
-    def opened_by(self, prompt: str) -> str:
-        return THOUGHT if prompt.endswith(GENERATION_PROMPT + THOUGHT) else ""
 
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
