@@ -118,10 +118,11 @@ OPENS_A_THOUGHT = """\
 """Qwen3's turns, but the prompt opens a thought, as that of MiniCPM-V 4.5 does where thinking is on."""
 
 
+@pytest.mark.parametrize("line_break", ["\\n", ""])
 @pytest.mark.parametrize("thought", ["So.", None])
-def test_a_thought_that_the_prompt_of_a_close_template_opens_is_none_of_the_text(thought, tmp_path):
+def test_a_thought_that_the_prompt_of_a_close_template_opens_is_none_of_the_text(thought, line_break, tmp_path):
     path = tmp_path / "close.jinja"
-    path.write_text(OPENS_A_THOUGHT, "utf-8")
+    path.write_text(OPENS_A_THOUGHT.replace("<think>\\n", f"<think>{line_break}"), "utf-8")
     target = JinjaTarget(path, dialects.get("qwen3"))
     case = Case((), (QUESTION,), Message("assistant", "A", thought), chunks=(1,))
     assert isinstance(oracles.get("round-trip").judge(Observation(case, target)), Pass)

@@ -109,8 +109,8 @@ class Qwen3(Dialect):
         yield from read_content_and_calls(read, out)
 
     def opened_by(self, prompt: str) -> str:
-        # Qwen3's own prompt opens no thought; those of close kin do (Qwen3-VL Thinking, MiniCPM-V 4.5).
-        return THOUGHT if prompt.endswith(GENERATION_PROMPT + THOUGHT) else ""
+        # Qwen3's own prompt opens no thought; those of close kin do (Qwen3-VL Thinking, MiniCPM-V 4.5, Intern-S1).
+        return next((opened for opened in (THOUGHT, THINK_OPEN) if prompt.endswith(GENERATION_PROMPT + opened)), "")
 
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
