@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects.base import (
-    LIKE_HEADER,
     Dialect,
     Marker,
     ToolIndex,
     Traits,
-    begins_as_header,
+    like_header,
+    refuse,
     refuse_markers,
     refuse_turn_end,
     to_json,
@@ -196,8 +196,7 @@ class Apertus(Dialect):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
-        if begins_as_header(messages, ASSISTANT_OPEN):
-            raise OutOfDomain(LIKE_HEADER)
+        refuse(like_header(messages, ASSISTANT_OPEN))
         head = messages[0] if messages and messages[0].role == "system" else None
         system = (head.content or "") if head else DEFAULT_SYSTEM
         thinking = "enabled" if options.get("enable_thinking") else "disabled"
@@ -234,7 +233,7 @@ class Apertus(Dialect):
                 return "null content raises, or is written as None"
             if message.content is None and before is not None and before.role == "tool":
                 return "leaves the list of results open before null content"
-        return LIKE_HEADER if begins_as_header(messages, ASSISTANT_OPEN) else None
+        return like_header(messages, ASSISTANT_OPEN)
 
 
 def _members(tool: Tool) -> list[Json]:

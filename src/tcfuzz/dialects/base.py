@@ -324,22 +324,31 @@ def to_json(value: Json) -> str:
         raise OutOfDomain(f"no JSON text: {error}") from None
 
 
-MISLEADING = "content begins as reasoning does, behind reasoning that is not shown"
+def like_thought(messages: Sequence[Message], tags: Sequence[str], *, hidden: bool, spaced: bool = False) -> str | None:
+    """Why a last answer would be read as another: its thought is `hidden`, and its text begins as one does.
+
+    spaced: one is read behind white space, too.
+    """
+    last = messages[-1] if messages else None
+    if last is None or last.role != "assistant" or not last.reasoning_content or not hidden:
+        return None
+    text = (last.content or "").lstrip() if spaced else last.content or ""
+    misleads = text.startswith(tuple(tags))
+    return "content begins as reasoning does, behind reasoning that is not shown" if misleads else None
 
 
-def begins_as_thought(message: Message, tags: Sequence[str]) -> bool:
-    """Whether a message would be read as another where its thought is not shown: its text begins as one does."""
-    return bool(message.reasoning_content) and (message.content or "").startswith(tuple(tags))
-
-
-LIKE_HEADER = "content begins with the header that history leaves out behind results"
-
-
-def begins_as_header(messages: Sequence[Message], header: str) -> bool:
-    """Whether a last answer behind results would be read as another, where formats show it without a header."""
+def like_header(messages: Sequence[Message], header: str) -> str | None:
+    """Why a last answer would be read as another: it follows results without the header that it begins with."""
     if len(messages) < 2 or messages[-1].role != "assistant" or messages[-2].role != "tool":
-        return False
-    return (messages[-1].content or "").startswith(header)
+        return None
+    misleads = (messages[-1].content or "").startswith(header)
+    return "content begins with the header that history leaves out behind results" if misleads else None
+
+
+def refuse(reason: str | None) -> None:
+    """Raise OutOfDomain if there is a reason to."""
+    if reason is not None:
+        raise OutOfDomain(reason)
 
 
 def refuse_turn_end(text: str, ends: Sequence[str]) -> None:

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import LIKE_HEADER, begins_as_header
+from tcfuzz.dialects.base import like_header, refuse
 from tcfuzz.dialects.deepseek_r1 import THOUGHT, DeepSeekR1, call_block, result_block
 from tcfuzz.dialects.deepseek_v31 import ASSISTANT, BOS, EOS, USER
-from tcfuzz.errors import OutOfDomain
 
 THINKING = "Enable deep thinking subroutine."
 DEFAULT_SYSTEM = "You are a helpful assistant."
@@ -61,8 +60,7 @@ class Cogito(DeepSeekR1):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
-        if begins_as_header(messages, ASSISTANT):
-            raise OutOfDomain(LIKE_HEADER)
+        refuse(like_header(messages, ASSISTANT))
         head = messages[0] if messages and messages[0].role == "system" else None
         spoken = [message for message in messages if message.role in ("user", "assistant", "tool")]
         thinking = bool(options.get("enable_thinking"))
@@ -75,4 +73,4 @@ class Cogito(DeepSeekR1):
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        return LIKE_HEADER if begins_as_header(messages, ASSISTANT) else None
+        return like_header(messages, ASSISTANT)

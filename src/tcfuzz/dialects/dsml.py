@@ -13,12 +13,12 @@ from typing import ClassVar
 
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects.base import (
-    MISLEADING,
     Dialect,
     Marker,
     ToolIndex,
     Traits,
-    begins_as_thought,
+    like_thought,
+    refuse,
     refuse_markers,
     to_json,
 )
@@ -87,12 +87,8 @@ def _thought(message: Message, *, shown: bool) -> str:
     return (f"{THINK_OPEN}{message.reasoning_content or ''}" if shown else "") + THINK_CLOSE
 
 
-def _misleads(messages: Sequence[Message], options: Mapping[str, Json]) -> bool:
-    """Whether a last answer would be read as another: its thought is not shown, and its text begins as one does."""
-    last = messages[-1] if messages else None
-    if last is None or last.role != "assistant" or _thinks(options):
-        return False
-    return begins_as_thought(last, (THINK_OPEN, THINK_CLOSE))
+def _misread(messages: Sequence[Message], options: Mapping[str, Json]) -> str | None:
+    return like_thought(messages, (THINK_OPEN, THINK_CLOSE), hidden=not _thinks(options))
 
 
 def _last(messages: Sequence[Message], *roles: str) -> int:
@@ -125,8 +121,7 @@ class DeepSeekV32(Dialect):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
-        if _misleads(messages, options):
-            raise OutOfDomain(MISLEADING)
+        refuse(_misread(messages, options))
         listed = f"## Tools\n\n{TOOL_PREAMBLE}\n<functions>\n{_tool_lines(tools)}</functions>\n" if tools else ""
         parts = [BOS, _system(messages, listed)]
         asked = _last(messages, "user", "developer")
@@ -170,7 +165,7 @@ class DeepSeekV32(Dialect):
             return "drops the developer message"
         if not _answered(messages):
             return "leaves results open that are not as many as the calls before them"
-        return MISLEADING if _misleads(messages, options) else _later_system(messages)
+        return _misread(messages, options) or _later_system(messages)
 
     def _answer(self, message: Message) -> str:
         """Content and calls."""
@@ -217,8 +212,7 @@ class DeepSeekV4(DeepSeekV32):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
-        if _misleads(messages, options):
-            raise OutOfDomain(MISLEADING)
+        refuse(_misread(messages, options))
         thinks = _thinks(options)
         hardest = thinks and bool(messages) and options.get("reasoning_effort") == "max"
         listed = f"## Tools\n\n{TOOL_PREAMBLE}\n\n{_tool_lines(tools)}" if tools else ""
@@ -243,4 +237,4 @@ class DeepSeekV4(DeepSeekV32):
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        return MISLEADING if _misleads(messages, options) else _later_system(messages)
+        return _misread(messages, options) or _later_system(messages)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import MISLEADING, Dialect, Marker, ToolIndex, Traits, refuse_markers, to_json
+from tcfuzz.dialects.base import Dialect, Marker, ToolIndex, Traits, like_thought, refuse, refuse_markers, to_json
 from tcfuzz.dialects.hermes import CALL_CLOSE, CALL_OPEN, read_content_and_calls
 from tcfuzz.dialects.qwen3 import THINK_CLOSE, THINK_MARKERS, THINK_OPEN
 from tcfuzz.dialects.qwen35 import read_thought
@@ -91,8 +91,7 @@ class Exaone4(Dialect):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
-        if _misleads(messages, options):
-            raise OutOfDomain(MISLEADING)
+        refuse(_misread(messages, options))
         directed = bool(messages) and messages[0].role == "system"
         parts = [turn("system", tool_list(tools))] if messages and tools and not directed else []
         for index, message in enumerate(messages):
@@ -136,7 +135,7 @@ class Exaone4(Dialect):
             return "writes null content as None"
         if any(m.role == "assistant" and THINK_CLOSE in (m.content or "") for m in messages):
             return "takes a text for a thought that has its tag"
-        return MISLEADING if _misleads(messages, options) else None
+        return _misread(messages, options)
 
 
 def _shown(message: Message, *, reasoning: bool) -> str:
@@ -149,9 +148,6 @@ def _begins_as_thought(text: str | None) -> bool:
     return (text or "").lstrip().startswith((THINK_OPEN, THINK_CLOSE))
 
 
-def _misleads(messages: Sequence[Message], options: Mapping[str, Json]) -> bool:
-    """Whether a last answer would be read as another: its thought is not shown, and its text begins as one does."""
-    last = messages[-1] if messages else None
-    if last is None or last.role != "assistant" or not last.reasoning_content or not options.get("skip_think", True):
-        return False
-    return _begins_as_thought(last.content)
+def _misread(messages: Sequence[Message], options: Mapping[str, Json]) -> str | None:
+    hidden = bool(options.get("skip_think", True))
+    return like_thought(messages, (THINK_OPEN, THINK_CLOSE), hidden=hidden, spaced=True)

@@ -14,12 +14,12 @@ from typing import ClassVar
 
 from tcfuzz.case import Json, Message, Tool
 from tcfuzz.dialects.base import (
-    MISLEADING,
     Dialect,
     Marker,
     ToolIndex,
     Traits,
-    begins_as_thought,
+    like_thought,
+    refuse,
     refuse_markers,
     refuse_turn_end,
 )
@@ -102,8 +102,7 @@ class Hy3(Dialect):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
-        if self._misleads(messages, tools, options):
-            raise OutOfDomain(MISLEADING)
+        refuse(self._misread(messages, tools, options))
         effort = self._effort(options)
         if options.get("fallback_strategy") == "reasoning_toolcall_retry":
             effort, add_generation_prompt = "high", False
@@ -139,14 +138,11 @@ class Hy3(Dialect):
             return "drops the developer message"
         if any(message.role == "system" for message in messages[1:]):
             return "moves a later system message to the front"
-        return MISLEADING if self._misleads(messages, tools, options) else None
+        return self._misread(messages, tools, options)
 
-    def _misleads(self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]) -> bool:
-        """Whether a last answer would be read as another, its thought being hidden."""
-        if not messages or messages[-1].role != "assistant" or options.get("is_training"):
-            return False
-        hidden = not self._shows(bool(tools), options, current=True)
-        return hidden and begins_as_thought(messages[-1], (self.tokens.think_open, self.tokens.think_close))
+    def _misread(self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]) -> str | None:
+        shown = bool(options.get("is_training")) or self._shows(bool(tools), options, current=True)
+        return like_thought(messages, (self.tokens.think_open, self.tokens.think_close), hidden=not shown)
 
     def _head(self, messages: Sequence[Message], tools: Sequence[Tool], effort: str) -> str:
         """Everything before the first turn: system texts, tools, the effort."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tcfuzz.case import Json, Message, Tool
-from tcfuzz.dialects.base import MISLEADING, Marker, ToolIndex, begins_as_thought
+from tcfuzz.dialects.base import Marker, ToolIndex, like_thought, refuse
 from tcfuzz.dialects.kimi_k2 import GENERATION_PROMPT, KimiK2ThinkingPublished
 from tcfuzz.dialects.qwen3 import THINK_CLOSE, THINK_OPEN
 from tcfuzz.dialects.syntax.reader import Machine, Reader, Sink
@@ -55,20 +55,17 @@ class KimiK25(KimiK2ThinkingPublished):
     def render(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, add_generation_prompt: bool = True, **options: Json
     ) -> str:
-        if self._misleads(messages, options):
-            raise OutOfDomain(MISLEADING)
+        refuse(self._misread(messages, options))
         return super().render(messages, tools, add_generation_prompt=add_generation_prompt, **options)
 
     def template_limit(
         self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, Json]
     ) -> str | None:
-        return MISLEADING if self._misleads(messages, options) else super().template_limit(messages, tools, options)
+        return self._misread(messages, options) or super().template_limit(messages, tools, options)
 
-    def _misleads(self, messages: Sequence[Message], options: Mapping[str, Json]) -> bool:
-        hidden = (
-            bool(messages) and messages[-1].role == "assistant" and self._hidden(messages, options) >= len(messages) - 1
-        )
-        return hidden and begins_as_thought(messages[-1], (THINK_OPEN, THINK_CLOSE))
+    def _misread(self, messages: Sequence[Message], options: Mapping[str, Json]) -> str | None:
+        hidden = self._hidden(messages, options) >= len(messages) - 1
+        return like_thought(messages, (THINK_OPEN, THINK_CLOSE), hidden=hidden)
 
     def emit(self, reply: Message, tools: Sequence[Tool]) -> str:
         if reply.reasoning_content:

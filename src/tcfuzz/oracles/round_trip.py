@@ -130,10 +130,10 @@ def as_said(observation: Observation, text: str) -> str:
         text = opened + text.lstrip().removeprefix(opened.rstrip())
     opening, closing = (re.escape(dialect.marker(role) or "") for role in ("reasoning-open", "reasoning-close"))
     space = dialect.thought_end[len(dialect.thought_end.rstrip()) :]
+    if not closing:
+        return text
     start = observation.text_opening if text.startswith(observation.text_opening) else ""
-    return (
-        re.sub(rf"\A\s*(?:{opening})?\s*{closing}(?:{re.escape(space)})?", lambda _: start, text) if closing else text
-    )
+    return re.sub(rf"\A\s*(?:{opening})?\s*{closing}(?:{re.escape(space)})?", lambda _: start, text)
 
 
 def _has_both(reply: Message | None) -> bool:
